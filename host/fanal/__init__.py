@@ -1,0 +1,1 @@
+"""Fanal: provision, verify and hear beacons."""

@@ -1,0 +1,1 @@
+"""The `fanal` command: parses, calls, prints, sets the exit code."""

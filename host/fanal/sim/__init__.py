@@ -1,0 +1,1 @@
+"""The virtual bench: real firmware, real interpreter, virtual air."""

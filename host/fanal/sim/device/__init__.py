@@ -1,0 +1,1 @@
+"""MicroPython stand-ins of a virtual board; never imported by CPython."""
