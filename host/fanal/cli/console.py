@@ -1,0 +1,173 @@
+"""How the command line speaks: results to stdout, everything else to stderr.
+
+Colour never carries meaning alone: every mark is a symbol and a word. NO_COLOR and
+terminals without UTF-8 are respected.
+"""
+
+import json
+import os
+import sys
+from collections.abc import Callable
+from dataclasses import dataclass
+from pathlib import Path
+from typing import IO, TYPE_CHECKING, Any, TypeVar
+
+import click
+
+from fanal.error import EnvironmentFault, FanalError, UsageError
+
+if TYPE_CHECKING:
+    from rich.console import Console
+
+PASSPHRASE_VARIABLE = "FANAL_PASSPHRASE"
+
+_F = TypeVar("_F", bound=Callable[..., Any])
+
+# word, symbol, the same for terminals without UTF-8, colour
+_MARKS = {
+    "ok": ("ok", "✓", "+", "green"),
+    "warn": ("warning", "!", "!", "yellow"),
+    "fail": ("FAIL", "✗", "x", "red"),
+}
+
+
+@dataclass
+class Session:
+    """What every command shares. fleet_dir: the fleet folder, which may not exist yet."""
+
+    fleet_dir: Path
+    debug: bool = False
+    as_json: bool = False
+
+
+pass_session = click.make_pass_decorator(Session)
+
+
+def out() -> "Console":
+    """Return the rich console for results (stdout)."""
+    from rich.console import Console
+
+    return Console(highlight=False)
+
+
+def err() -> "Console":
+    """Return the rich console for everything that is not a result (stderr)."""
+    from rich.console import Console
+
+    return Console(stderr=True, highlight=False)
+
+
+def mark(outcome: str, stream: IO[str] | None = None) -> str:
+    """Return symbol and word for "ok", "warn" or "fail", coloured where `stream` shows colours."""
+    stream = stream or sys.stdout
+    word, symbol, plain, colour = _MARKS[outcome]
+    text = f"{symbol if _is_unicode(stream) else plain} {word}"
+    return click.style(text, fg=colour, bold=True) if _has_colour(stream) else text
+
+
+def note(text: str) -> None:
+    """Say something that is not a result: progress, a remark."""
+    click.echo(text, err=True)
+
+
+def print_json(value: Any) -> None:
+    """Print the one object that `--json` promises. Bytes become lower-case hex."""
+    click.echo(json.dumps(value, default=_json_default, ensure_ascii=False))
+
+
+def print_error(error: FanalError, as_json: bool = False) -> None:
+    """Say an error: one sentence, one hint, on stderr; with as_json also an object on stdout."""
+    arrow = "→" if _is_unicode(sys.stderr) else "->"
+    _, symbol, plain, colour = _MARKS["fail"]
+    head = f"{symbol if _is_unicode(sys.stderr) else plain} Error:"
+    if _has_colour(sys.stderr):
+        head = click.style(head, fg=colour, bold=True)
+    note(f"{head} {error.sentence}")
+    if error.hint:
+        note(f"  {arrow} {error.hint}")
+    if as_json:
+        print_json(
+            {
+                "ok": False,
+                "error": error.code,
+                "sentence": error.sentence,
+                "hint": error.hint,
+                "exit_code": error.exit_code,
+            }
+        )
+
+
+def json_option(command: _F) -> _F:
+    """Add `--json` (parameter `as_json`) to a command."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: bool) -> bool:
+        session = ctx.find_object(Session)
+        if session is not None:
+            session.as_json = value
+        return value
+
+    return click.option(
+        "--json", "as_json", is_flag=True, callback=remember, help="Print one JSON object."
+    )(command)
+
+
+def passphrase_option(command: _F) -> _F:
+    """Add `--passphrase-file` (parameter `passphrase_file`) to a command."""
+    return click.option(
+        "--passphrase-file",
+        type=click.Path(path_type=Path, dir_okay=False),
+        help=f"Read the passphrase from the first line of a file; or set {PASSPHRASE_VARIABLE}.",
+    )(command)
+
+
+def port_option(command: _F) -> _F:
+    """Add `--port` (parameter `port`) to a command."""
+    return click.option(
+        "--port", metavar="PORT", help="Serial port; not needed if only one is there."
+    )(command)
+
+
+def read_passphrase(passphrase_file: Path | None, *, is_new: bool = False) -> str:
+    """Return the passphrase: from the file, else FANAL_PASSPHRASE, else asked for (twice if new).
+
+    Never from the command line, where every process could read it.
+    """
+    if passphrase_file is not None:
+        return _first_line(passphrase_file)
+    if from_environment := os.environ.get(PASSPHRASE_VARIABLE):
+        return from_environment
+    if not sys.stdin.isatty():
+        raise UsageError(
+            "The passphrase of the fleet is needed, and there is no terminal to ask for it.",
+            f"Use --passphrase-file FILE or set {PASSPHRASE_VARIABLE}.",
+        )
+    text = "New passphrase of the fleet" if is_new else "Passphrase of the fleet"
+    answer: str = click.prompt(text, hide_input=True, confirmation_prompt=is_new, err=True)
+    return answer
+
+
+def _first_line(path: Path) -> str:
+    try:
+        return path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
+    except (OSError, UnicodeDecodeError) as problem:
+        reason = getattr(problem, "strerror", None) or "it is not text"
+        raise EnvironmentFault(
+            f"The passphrase file {path} cannot be read: {reason}.",
+            "Give a text file whose first line is the passphrase.",
+        ) from None
+
+
+def _has_colour(stream: IO[str]) -> bool:
+    return stream.isatty() and not os.environ.get("NO_COLOR")
+
+
+def _is_unicode(stream: IO[str]) -> bool:
+    return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
+
+
+def _json_default(value: Any) -> Any:
+    if isinstance(value, (bytes, bytearray)):
+        return value.hex()
+    if isinstance(value, Path):
+        return str(value)
+    raise TypeError(f"{type(value).__name__} has no JSON form")
