@@ -1,4 +1,4 @@
-"""The rules of time (SPEC 3.2) against a second implementation and against what must always hold."""
+"""The rules of time (SPEC 3.2) against a second reading of them and what must always hold."""
 
 import random
 from fractions import Fraction
