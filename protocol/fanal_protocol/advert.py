@@ -1,7 +1,7 @@
 """Advertising data: a payload in legacy AD structures of Bluetooth. SPEC 2.4."""
 
-from .error import LengthError, Misuse
-from .frame import ALERT_BYTES, PAGE_BYTES
+from fanal_protocol.error import LengthError, Misuse
+from fanal_protocol.frame import ALERT_BYTES, PAGE_BYTES
 
 # One for all fleets. An unassigned test value: to be replaced before any deployment.
 SERVICE_UUID = 0xF5A1

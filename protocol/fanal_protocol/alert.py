@@ -2,10 +2,10 @@
 
 from collections import namedtuple
 
-from .ccm import Ccm
-from .error import Misuse
-from .frame import ALERT_BYTES, HDR_ALERT
-from .slot import RID_BYTES, UNITS
+from fanal_protocol.ccm import Ccm
+from fanal_protocol.error import Misuse
+from fanal_protocol.frame import ALERT_BYTES, HDR_ALERT
+from fanal_protocol.slot import RID_BYTES, UNITS
 
 # Activations: what the squeeze detector decided.
 SELF_TEST = 0

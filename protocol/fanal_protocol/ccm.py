@@ -4,8 +4,8 @@
 MicroPython and the one of the `cryptography` package on CPython. Both pass the same vectors.
 """
 
-from . import crypto
-from .error import Misuse, TagError
+from fanal_protocol import crypto
+from fanal_protocol.error import Misuse, TagError
 
 NONCE_BYTES = 13
 TAG_BYTES = 8

@@ -2,11 +2,11 @@
 
 from collections import namedtuple
 
-from .ccm import Ccm
-from .crypto import kdf
-from .error import LengthError, Misuse, PageError
-from .frame import HDR_CRUMB
-from .slot import RID_BYTES
+from fanal_protocol.ccm import Ccm
+from fanal_protocol.crypto import kdf
+from fanal_protocol.error import LengthError, Misuse, PageError
+from fanal_protocol.frame import HDR_CRUMB
+from fanal_protocol.slot import RID_BYTES
 
 PLAIN_BYTES = 17
 SEALED_BYTES = 25

@@ -6,7 +6,7 @@ same from OpenSSL. The choice is made once, here, when the module is imported.
 
 import hashlib
 
-from .error import Misuse
+from fanal_protocol.error import Misuse
 
 KEY_BYTES = 16
 BLOCK_BYTES = 16

@@ -5,8 +5,8 @@ inverse(p xor j) times chunk j. These factors are a Cauchy matrix, so every choi
 pages can be solved. A chunk is worked on as one integer, all of its bytes at once.
 """
 
-from .error import Misuse
-from .frame import CHUNK_BYTES, SIGNATURE_PAGES
+from fanal_protocol.error import Misuse
+from fanal_protocol.frame import CHUNK_BYTES, SIGNATURE_PAGES
 
 CHUNKS = 3
 
@@ -75,7 +75,8 @@ def _times(factor, number):
 def _inverse(factor):
     """Return the inverse of 1..255: its 254th power."""
     power = 1
-    for _ in range(254):
+    for _ in range(7):
+        factor = _times(factor, factor)
         power = _times(factor, power)
     return power
 

@@ -2,8 +2,15 @@
 
 from collections import namedtuple
 
-from .error import FrameTypeError, LengthError, PageError, ReservedError, SeqError, VersionError
-from .slot import UNITS
+from fanal_protocol.error import (
+    FrameTypeError,
+    LengthError,
+    PageError,
+    ReservedError,
+    SeqError,
+    VersionError,
+)
+from fanal_protocol.slot import UNITS
 
 VERSION = 1
 ALERT = 0

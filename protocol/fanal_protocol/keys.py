@@ -1,7 +1,7 @@
 """The ladder of keys: from the root of a station down to the keys of one event. SPEC 1."""
 
-from .crypto import kdf, sha256
-from .error import Misuse
+from fanal_protocol.crypto import kdf, sha256
+from fanal_protocol.error import Misuse
 
 KEY_BYTES = 32
 

@@ -1,10 +1,10 @@
 """The signature of a slot: what is signed, and the twelve veiled pages that carry it. SPEC 2.2."""
 
-from . import erasure
-from .crypto import kdf, same
-from .error import Misuse, TagError
-from .frame import CHECK_BYTES, CHUNK_BYTES, HDR_SIGNATURE, SIGNATURE_PAGES
-from .slot import RID_BYTES, SLOTS
+from fanal_protocol import erasure
+from fanal_protocol.crypto import kdf, same
+from fanal_protocol.error import Misuse, TagError
+from fanal_protocol.frame import CHECK_BYTES, CHUNK_BYTES, HDR_SIGNATURE, SIGNATURE_PAGES
+from fanal_protocol.slot import RID_BYTES, SLOTS
 
 SIGNATURE_BYTES = 64
 

@@ -1,7 +1,7 @@
 """The slots of an event: its clock, the rotating identifier, the mask of the sequence. SPEC 1."""
 
-from . import crypto
-from .error import Misuse
+from fanal_protocol import crypto
+from fanal_protocol.error import Misuse
 
 SLOT_S = 900
 UNIT_S = 2
