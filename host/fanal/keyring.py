@@ -1,0 +1,244 @@
+"""The secrets of a fleet, at rest in age files.
+
+A fleet folder holds `key.age`, an age identity sealed by the passphrase, and files sealed to
+that identity: `officer.age` (fleet root, fleet signing key, fleet sealing key) and
+`station.age` (one station's root and signing key). The passphrase costs about two seconds and
+512 MB by design, so a command spends it once, on `key.age`. Provisioning opens `station.age`
+only: a technician's laptop need not have the officer's file at all. SPEC 1.
+"""
+
+import json
+import os
+import secrets
+from contextlib import suppress
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import pyrage  # type: ignore[import-untyped]
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
+from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
+from fanal_protocol import keys
+
+from fanal.error import FanalError, IntegrityError, ReadBackError, UsageError
+
+KEY_FILE = "key.age"
+OFFICER_FILE = "officer.age"
+STATION_FILE = "station.age"
+SHORTEST_PASSPHRASE = 8
+
+_VERSION = 1
+_SCRYPT_HEADER = b"age-encryption.org/v1\n-> scrypt "
+
+
+@dataclass(frozen=True)
+class Officer:
+    """The fleet's own secrets: root F, Ed25519 signing seed, X25519 sealing key, 32 bytes each."""
+
+    root: bytes = field(repr=False)
+    signing: bytes = field(repr=False)
+    sealing: bytes = field(repr=False)
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The key that certifies stations."""
+        return Ed25519PrivateKey.from_private_bytes(self.signing)
+
+    @property
+    def sealing_key(self) -> X25519PrivateKey:
+        """The key to which volunteers seal what they heard."""
+        return X25519PrivateKey.from_private_bytes(self.sealing)
+
+    def station(self, number: int) -> "Station":
+        """Return a new station `number` of this fleet, with a fresh signing key."""
+        return Station(number, keys.station_root(self.root, number), secrets.token_bytes(32))
+
+
+@dataclass(frozen=True)
+class Station:
+    """One station: number 0 to 65535, root F_t (32 bytes), Ed25519 signing seed (32 bytes)."""
+
+    number: int
+    root: bytes = field(repr=False)
+    signing: bytes = field(repr=False)
+
+    @property
+    def signing_key(self) -> Ed25519PrivateKey:
+        """The key that certifies this station's beacons."""
+        return Ed25519PrivateKey.from_private_bytes(self.signing)
+
+
+def new_officer() -> Officer:
+    """Return the secrets of a new fleet."""
+    return Officer(*(secrets.token_bytes(32) for _ in range(3)))
+
+
+class Keyring:
+    """An unlocked fleet folder. Holds the age identity; its repr shows the folder only."""
+
+    def __init__(self, folder: Path, identity: pyrage.x25519.Identity) -> None:
+        self.folder = folder
+        self._identity = identity
+
+    def __repr__(self) -> str:
+        return f"Keyring({str(self.folder)!r})"
+
+    @classmethod
+    def create(cls, folder: Path, passphrase: str, officer: Officer, station: Station) -> "Keyring":
+        """Write a new keyring into the existing `folder`. Raises UsageError if there is one.
+
+        passphrase: at least SHORTEST_PASSPHRASE characters.
+        """
+        check_passphrase(passphrase)
+        if (folder / KEY_FILE).exists():
+            raise UsageError(
+                f"There is a fleet in {folder} already.", "Choose another folder with --fleet."
+            )
+        keyring = cls(folder, pyrage.x25519.Identity.generate())
+        keyring._seal(OFFICER_FILE, root=officer.root, signing=officer.signing,
+                      sealing=officer.sealing)  # fmt: skip
+        keyring._seal(STATION_FILE, number=station.number, root=station.root,
+                      signing=station.signing)  # fmt: skip
+        identity = f"{keyring._identity}\n".encode()
+        write_private(folder / KEY_FILE, pyrage.passphrase.encrypt(identity, passphrase))
+        return keyring
+
+    @classmethod
+    def unlock(cls, folder: Path, passphrase: str) -> "Keyring":
+        """Open the keyring in `folder`. Raises FanalError (no fleet), IntegrityError."""
+        sealed = _read(folder / KEY_FILE)
+        if not sealed.startswith(_SCRYPT_HEADER):
+            raise _damaged(folder / KEY_FILE)
+        try:
+            text = pyrage.passphrase.decrypt(sealed, passphrase).decode("ascii")
+            identity = pyrage.x25519.Identity.from_str(text.strip())
+        except pyrage.DecryptError:
+            raise IntegrityError(
+                "The passphrase does not open this fleet.",
+                f"Try again; if you are sure of it, {KEY_FILE} is damaged: use your backup.",
+                code="passphrase",
+            ) from None
+        except (pyrage.IdentityError, UnicodeDecodeError):
+            raise _damaged(folder / KEY_FILE) from None
+        return cls(folder, identity)
+
+    def officer(self) -> Officer:
+        """Open the officer's file. Raises FanalError (none here), IntegrityError."""
+        content = self._open(OFFICER_FILE)
+        with _expecting(self.folder / OFFICER_FILE):
+            return Officer(*(_secret(content[name]) for name in ("root", "signing", "sealing")))
+
+    def station(self) -> Station:
+        """Open the station's file. Raises FanalError (none here), IntegrityError."""
+        content = self._open(STATION_FILE)
+        with _expecting(self.folder / STATION_FILE):
+            number = content["number"]
+            if not isinstance(number, int) or not 0 <= number <= 0xFFFF:
+                raise ValueError("station number")
+            return Station(number, _secret(content["root"]), _secret(content["signing"]))
+
+    def _seal(self, name: str, **content: bytes | int) -> None:
+        kind = name.removesuffix(".age")
+        plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in content.items()}
+        text = json.dumps({"fanal": kind, "version": _VERSION, **plain}).encode()
+        sealed = pyrage.encrypt(text, [self._identity.to_public()])
+        write_private(self.folder / name, sealed)
+
+    def _open(self, name: str) -> dict[str, Any]:
+        path = self.folder / name
+        try:
+            content = json.loads(pyrage.decrypt(_read(path), [self._identity]))
+        except (pyrage.DecryptError, ValueError):
+            raise _damaged(path) from None
+        kind = name.removesuffix(".age")
+        if not isinstance(content, dict) or content.get("fanal") != kind:
+            raise _damaged(path)
+        if content.get("version") != _VERSION:
+            raise FanalError(
+                f"{path} was written by a newer Fanal.", "Update Fanal and try again.", 7,
+                code="newer",
+            )  # fmt: skip
+        return content
+
+
+class _expecting:
+    """Turns any surprise in a sealed file into one IntegrityError that quotes nothing."""
+
+    def __init__(self, path: Path) -> None:
+        self._path = path
+
+    def __enter__(self) -> None:
+        return None
+
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        if kind is not None and issubclass(kind, (KeyError, ValueError, TypeError)):
+            raise _damaged(self._path) from None
+
+
+def check_passphrase(passphrase: str) -> None:
+    """Raise UsageError if `passphrase` is too short to protect a fleet."""
+    if len(passphrase) < SHORTEST_PASSPHRASE:
+        raise UsageError(
+            f"The passphrase is shorter than {SHORTEST_PASSPHRASE} characters.",
+            "Take four or more random words: it guards every beacon of the fleet.",
+        )
+
+
+def write_private(path: Path, content: bytes) -> None:
+    """Write a file, mode 0600, whole or not at all, and read it back. Raises ReadBackError."""
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "wb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.read_bytes() != content:
+            raise ReadBackError(f"{path} reads back differently.", "The disk may be failing.")
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+    sync_folder(path.parent)
+
+
+def sync_folder(folder: Path) -> None:
+    """Make a rename in `folder` survive a cut of power (Windows needs and offers nothing)."""
+    if os.name == "nt":
+        return
+    handle = os.open(folder, os.O_RDONLY)
+    try:
+        os.fsync(handle)
+    finally:
+        os.close(handle)
+
+
+def _read(path: Path) -> bytes:
+    try:
+        return path.read_bytes()
+    except FileNotFoundError:
+        if path.name == KEY_FILE:
+            raise FanalError(
+                f"There is no fleet in {path.parent}.",
+                "Create one with `fanal fleet init`, or name its folder with --fleet DIR.",
+                code="no_fleet",
+            ) from None
+        raise FanalError(
+            f"This computer does not hold {path.name} of the fleet.",
+            "Run the command on the computer that does.",
+            code="no_secret",
+        ) from None
+
+
+def _damaged(path: Path) -> IntegrityError:
+    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
+
+
+def _secret(text: object) -> bytes:
+    if not isinstance(text, str):
+        raise ValueError("not text")
+    value = bytes.fromhex(text)
+    if len(value) != 32:
+        raise ValueError("length")
+    return value
