@@ -25,7 +25,7 @@ def _check_lengths(nonce, size, ad):
 
 
 class BlockCcm:
-    """CCM under one key of 16 bytes. Its working blocks are made once, with it. SPEC 2."""
+    """CCM under one key of 16 bytes. Its working blocks are made once, with it."""
 
     def __init__(self, key):
         self._aes = crypto.aes(key)
@@ -131,7 +131,7 @@ except ImportError:
     from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 
     class Ccm:
-        """CCM under one key of 16 bytes, as `BlockCcm`, by OpenSSL. SPEC 2."""
+        """CCM under one key of 16 bytes, as `BlockCcm`, by OpenSSL."""
 
         def __init__(self, key):
             if len(key) != crypto.KEY_BYTES:

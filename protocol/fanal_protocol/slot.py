@@ -1,4 +1,4 @@
-"""The slots of an event: its clock, the rotating identifier, the mask of the sequence. SPEC 1."""
+"""The slots of an event: its clock, the rotating identifier, the mask of the sequence. SPEC 1.4."""
 
 from fanal_protocol import crypto
 from fanal_protocol.error import Misuse
