@@ -1,0 +1,163 @@
+"""The SQLite file under the registry: its journal, its version, its transactions, its failures.
+
+The journal is a rollback journal, not a write-ahead log: the fleet folder gets copied to USB
+sticks and lies on network drives, and then one file must be the whole truth. Commits are
+synced with the folder (`synchronous = EXTRA`), because a reservation has to outlive a cut of
+power that follows it.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from pathlib import Path
+from typing import Self
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy.exc import DatabaseError
+from sqlalchemy.exc import IntegrityError as ConstraintError
+from sqlalchemy.orm import Session
+
+from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError
+from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, Base, FleetRow, StationRow
+
+_BUSY_S = 5.0
+
+
+class Clash(FanalError):
+    """The registry holds something that contradicts what was asked of it."""
+
+    code = "clash"
+
+
+class Database:
+    """An open registry file. Times come from `now_ms`, Unix milliseconds."""
+
+    def __init__(self, path: Path, now_ms: Callable[[], int] | None = None) -> None:
+        """Open `path`. Raises FanalError: not there, not ours, damaged, newer than this program."""
+        if not path.exists():
+            raise FanalError(
+                f"There is no fleet in {path.parent}.",
+                "Create one with `fanal fleet init`, or name its folder with --fleet DIR.",
+                code="no_fleet",
+            )
+        self.path = path
+        self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self._engine = _engine(path)
+        try:
+            self._check_version()
+        except BaseException:
+            self.close()
+            raise
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        fleet: bytes,
+        stations: Mapping[int, bytes],
+        now_ms: Callable[[], int] | None = None,
+    ) -> Self:
+        """Make a registry with the DER certificates of the fleet and of its stations."""
+        if path.exists():
+            raise UsageError(f"There is a registry in {path.parent} already.")
+        path.touch(mode=0o600)
+        engine = _engine(path)
+        with _translated(path), engine.connect() as connection:
+            connection.exec_driver_sql(f"PRAGMA application_id = {APPLICATION_ID}")
+            connection.exec_driver_sql(f"PRAGMA user_version = {SCHEMA_VERSION}")
+            Base.metadata.create_all(connection)
+            connection.commit()
+        engine.dispose()
+        database = cls(path, now_ms)
+        at = database._now_ms()
+        with database._writing() as session:
+            session.add(FleetRow(id=1, certificate=fleet, created_ms=at))
+            for number, certificate in stations.items():
+                session.add(StationRow(number=number, certificate=certificate, created_ms=at))
+        return database
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close the file."""
+        self._engine.dispose()
+
+    @contextmanager
+    def _reading(self) -> Iterator[Session]:
+        with _translated(self.path), Session(self._engine) as session:
+            yield session
+
+    @contextmanager
+    def _writing(self) -> Iterator[Session]:
+        # IMMEDIATE: two commands that check first and write then must not both pass the check
+        engine = self._engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
+        with _translated(self.path), Session(engine) as session, session.begin():
+            yield session
+
+    def _check_version(self) -> None:
+        with _translated(self.path), self._engine.connect() as connection:
+            application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
+            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
+        if application != APPLICATION_ID:
+            raise IntegrityError(f"{self.path} is not a registry of Fanal.", "Check --fleet.")
+        if version > SCHEMA_VERSION:
+            raise EnvironmentFault(
+                f"{self.path} was written by a newer Fanal (schema {version}).",
+                "Update Fanal on this computer; nothing was changed.",
+                code="newer",
+            )
+
+
+def _engine(path: Path) -> Engine:
+    engine = create_engine(
+        URL.create("sqlite", database=str(path)),
+        connect_args={"timeout": _BUSY_S},
+        hide_parameters=True,
+    )
+
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = EXTRA"):
+            connection.execute(f"PRAGMA {pragma}")
+
+    def begin(connection: Connection) -> None:
+        how = connection.get_execution_options().get("fanal_begin", "BEGIN")
+        connection.exec_driver_sql(how)
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+@contextmanager
+def _translated(path: Path) -> Iterator[None]:
+    """Turn SQLite's failures into sentences."""
+    try:
+        yield
+    except ConstraintError as problem:
+        raise Clash(
+            "The registry refused two entries that contradict each other.",
+            "Another command may have been quicker: run this one again.",
+        ) from problem
+    except (DatabaseError, sqlite3.DatabaseError) as problem:
+        raise _sentence(path, getattr(problem, "orig", problem)) from problem
+
+
+def _sentence(path: Path, problem: object) -> FanalError:
+    name = getattr(problem, "sqlite_errorname", "")
+    if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
+        return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
+    if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
+        return EnvironmentFault(
+            f"{path} is in use by another command.", "Try again in a moment.", code="busy"
+        )
+    if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
+        return EnvironmentFault(
+            f"{path} cannot be written.", "Check that the folder and the file are yours."
+        )
+    return EnvironmentFault(f"{path} cannot be used ({name or type(problem).__name__}).", "")

@@ -1,0 +1,97 @@
+"""The tables of the registry, and the number of their version. No secret is in any of them."""
+
+from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+
+SCHEMA_VERSION = 1
+APPLICATION_ID = 0x46414E4C  # "FANL", so that `file` and we know whose file it is
+
+RESERVED = "reserved"
+PROVISIONED = "provisioned"
+VERIFIED = "verified"
+RETIRED = "retired"
+
+_ACTIVE = text(f"state != '{RETIRED}'")
+
+
+class Base(DeclarativeBase):
+    """All tables. Columns that end in _ms are Unix milliseconds."""
+
+
+class FleetRow(Base):
+    """The one fleet of this file. certificate: DER, self-signed."""
+
+    __tablename__ = "fleet"
+    __table_args__ = (CheckConstraint("id = 1", name="one_fleet"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    certificate: Mapped[bytes]
+    created_ms: Mapped[int]
+
+
+class StationRow(Base):
+    """A station of the fleet. certificate: DER, issued by the fleet."""
+
+    __tablename__ = "station"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    certificate: Mapped[bytes]
+    created_ms: Mapped[int]
+
+
+class BeaconRow(Base):
+    """One identity, for ever: a key is never reused and a row never deleted."""
+
+    __tablename__ = "beacon"
+    __table_args__ = (
+        CheckConstraint("length(public_key) = 32", name="key_length"),
+        CheckConstraint(
+            f"state IN ('{RESERVED}', '{PROVISIONED}', '{VERIFIED}', '{RETIRED}')",
+            name="known_state",
+        ),
+        # a board may have had other identities, but only one that counts
+        Index("one_active_identity_per_mac", "mac", unique=True, sqlite_where=_ACTIVE),
+    )
+
+    id: Mapped[str] = mapped_column(String(8), primary_key=True)
+    public_key: Mapped[bytes] = mapped_column(unique=True)
+    mac: Mapped[str]
+    chip: Mapped[str]
+    station: Mapped[int] = mapped_column(ForeignKey("station.number"))
+    state: Mapped[str]
+    certificate: Mapped[bytes | None]
+    site: Mapped[str]
+    place: Mapped[str]
+    profile: Mapped[str]
+    settings: Mapped[str]  # JSON, as the board had them in force
+    newest_event: Mapped[int]
+    first_ms: Mapped[int]
+    last_ms: Mapped[int]
+
+
+class CustodyRow(Base):
+    """What was done to a beacon and when: reserved, provisioned, moved, verified, retired."""
+
+    __tablename__ = "custody"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    beacon: Mapped[str] = mapped_column(ForeignKey("beacon.id"), index=True)
+    at_ms: Mapped[int]
+    what: Mapped[str]
+    detail: Mapped[str]
+
+
+class SightingRow(Base):
+    """One alert whose tag was good, with the verdict of SPEC 3.2 on its time."""
+
+    __tablename__ = "sighting"
+    __table_args__ = (Index("sightings_of_event", "beacon", "event"),)
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    beacon: Mapped[str] = mapped_column(ForeignKey("beacon.id"))
+    event: Mapped[int]
+    slot: Mapped[int]
+    seq: Mapped[int]
+    t_ms: Mapped[int]
+    verdict: Mapped[str]
+    rssi_dbm: Mapped[int | None]
