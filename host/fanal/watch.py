@@ -1,0 +1,128 @@
+"""The events a listener expects of its beacons, and the table of their identifiers. SPEC 3.1."""
+
+from collections.abc import Iterable, Iterator, Mapping, Sequence
+
+from fanal_protocol import keys
+from fanal_protocol.line import Entry, Line
+
+from fanal.event_keys import EventKeys, all_rids
+
+Candidate = tuple["Event", int]
+
+
+class Event:
+    """One event of one beacon: its keys, and the line of its alerts held as genuine."""
+
+    __slots__ = ("beacon", "keys", "line", "rids")
+
+    def __init__(self, beacon: "Beacon", event_keys: EventKeys, entries: Iterable[Entry]) -> None:
+        self.beacon = beacon
+        self.keys = event_keys
+        self.line = Line(entries)
+        self.rids = all_rids(event_keys.rid_key)
+
+    @property
+    def number(self) -> int:
+        """n, from 1."""
+        return self.keys.event
+
+
+class Beacon:
+    """One watched beacon. newest: the newest event seen by a frame that was no replay, or 0.
+
+    anchor: the keys to ratchet from; an earlier event cannot be resolved.
+    """
+
+    __slots__ = ("anchor", "events", "newest")
+
+    def __init__(self, anchor: EventKeys, newest: int) -> None:
+        self.anchor = anchor
+        self.newest = newest
+        self.events: dict[int, Event] = {}
+
+    def later_began_ms(self, event: int) -> int | None:
+        """Return when the first of the events after `event` began, None if none was heard."""
+        began = [e.line.began_ms() for n, e in self.events.items() if n > event]
+        return min((b for b in began if b is not None), default=None)
+
+    def keys_of(self, event: int) -> EventKeys:
+        """Return the keys of `event`, ratcheted from the nearest ones that are at hand."""
+        near = max((e.keys for n, e in self.events.items() if n <= event),
+                   key=lambda k: k.event, default=self.anchor)  # fmt: skip
+        key = near.event_key
+        for _ in range(event - near.event):
+            key = keys.next_event_key(key)
+        return near.later(event, key)
+
+
+class Watch:
+    """The table of identifiers: per beacon the newest event, the one before and the next ones.
+
+    About 100 KB for each beacon with a window of two.
+    """
+
+    def __init__(self, window: int) -> None:
+        self._window = window
+        self._table: dict[bytes, Candidate | list[Candidate]] = {}
+        self.beacons: list[Beacon] = []
+
+    def add(self, anchor: EventKeys, lines: Mapping[int, Sequence[Entry]]) -> list[Event]:
+        """Watch one more beacon. lines: what was heard of its events before."""
+        newest = max((event for event, entries in lines.items() if entries), default=0)
+        beacon = Beacon(anchor, newest)
+        self.beacons.append(beacon)
+        return self._fill(beacon, lines)
+
+    def candidates(self, rid: bytes) -> Iterator[Candidate]:
+        """Yield every (event, slot) that has this identifier; one probe, almost always one."""
+        found = self._table.get(rid)
+        if isinstance(found, list):
+            yield from found
+        elif found is not None:
+            yield found
+
+    def include(self, beacon: Beacon, event_keys: EventKeys) -> Event:
+        """Put one event beyond the window into the table."""
+        event = Event(beacon, event_keys, ())
+        self._enter(event)
+        return event
+
+    def advance(self, event: Event) -> list[Event]:
+        """Move the window of a beacon to `event`, the newest seen; return the events added."""
+        event.beacon.newest = event.number
+        return self._fill(event.beacon, {})
+
+    def last(self, beacon: Beacon) -> int:
+        """Return the number of the last event of the window."""
+        return beacon.newest + self._window
+
+    def _fill(self, beacon: Beacon, lines: Mapping[int, Sequence[Entry]]) -> list[Event]:
+        first = max(beacon.newest - 1, beacon.anchor.event)
+        added = []
+        for number in range(first, self.last(beacon) + 1):
+            if number not in beacon.events:
+                event = Event(beacon, beacon.keys_of(number), lines.get(number, ()))
+                self._enter(event)
+                added.append(event)
+        for number in [n for n in beacon.events if n < first]:
+            self._leave(beacon.events.pop(number))
+        return added
+
+    def _enter(self, event: Event) -> None:
+        event.beacon.events[event.number] = event
+        for slot, rid in enumerate(event.rids):
+            known = self._table.get(rid)
+            if known is None:
+                self._table[rid] = (event, slot)
+            elif isinstance(known, list):
+                known.append((event, slot))
+            else:
+                self._table[rid] = [known, (event, slot)]
+
+    def _leave(self, event: Event) -> None:
+        for rid in event.rids:
+            rest = [c for c in self.candidates(rid) if c[0] is not event]
+            if rest:
+                self._table[rid] = rest
+            else:
+                self._table.pop(rid, None)
