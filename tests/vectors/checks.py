@@ -5,8 +5,20 @@
 
 from binascii import unhexlify
 
-from fanal_protocol import ccm, crypto, ed25519, frame, line, sha512
-from fanal_protocol.error import Refused, TagError
+from fanal_protocol import (
+    alert,
+    ccm,
+    crumb,
+    crypto,
+    ed25519,
+    frame,
+    keys,
+    line,
+    sha512,
+    signature,
+    slot,
+)
+from fanal_protocol.error import REASONS, Refused, TagError, UnknownError
 from protocol_record import check_record
 
 
@@ -69,12 +81,54 @@ def check_sha512(record, equal):
 
 
 def check_refused(record, equal):
-    """A payload that is refused, and why."""
+    """A payload that is refused, and why; the one it was made of is not.
+
+    `known`, if there, is all that the receiver knows: (event, slot) pairs with a sighting.
+    """
+    known = record.get("known")
+    equal(record["case"], _reason(unhexlify(record["payload"]), known), record["reason"])
+    if "valid" in record:
+        equal(record["case"] + " valid", _reason(unhexlify(record["valid"]), known), "")
+
+
+def _reason(payload, known):
+    """Return why a payload is refused, "" if it is not. known: None to look at no key."""
     try:
-        frame.decode(unhexlify(record["payload"]))
-        equal(record["case"], "decoded", record["reason"])
+        heard = frame.decode(payload)
+        if known is not None:
+            _open_by_any(heard, known)
     except Refused as error:
-        equal(record["case"], error.reason, record["reason"])
+        return error.reason
+    return ""
+
+
+def _open_by_any(heard, known):
+    """Open a frame with the first that fits; raise what the one that came furthest raised."""
+    furthest = None
+    for candidate in known:
+        try:
+            return _open(heard, candidate)
+        except Refused as error:
+            if furthest is None or REASONS.index(error.reason) > REASONS.index(furthest.reason):
+                furthest = error
+    raise furthest or UnknownError("no event for it")
+
+
+def _open(heard, candidate):
+    event_key = unhexlify(candidate["event_key"])
+    rid = slot.rid(keys.rid_key(event_key), candidate["slot"])
+    if isinstance(heard, frame.AlertFrame):
+        if heard.rid != rid:
+            raise UnknownError("rid")
+        return alert.open_alert(keys.alert_key(event_key), heard)
+    page_key = keys.page_key(event_key)
+    if isinstance(heard, frame.SignatureFrame):
+        return signature.open_page(page_key, rid, heard)
+    index, sealed = crumb.unveil(page_key, rid, heard)
+    chain = keys.crumb_chain(event_key)
+    for _ in range(index + 1):
+        crumb_key, chain = keys.crumb_step(chain)
+    return crumb.open_crumb(crumb_key, candidate["event"], index, sealed)
 
 
 def check_time(record, equal):
