@@ -18,7 +18,7 @@ from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from fanal import serial_port
-from fanal.error import DeviceError, FanalError
+from fanal.error import BoardLost, BoardRefused, FanalError
 
 ANSWER_S = 30.0
 ATTACH_S = 20.0
@@ -29,18 +29,6 @@ _RESET_S = 8.0
 _LEAVE_S = 3.0
 _LOST = (TransportError, OSError, struct.error)  # serial.SerialException is an OSError
 _LONGEST_QUOTE = 160
-
-
-class BoardRefused(FanalError):
-    """The board understood, and said no. code: the console's word for the reason."""
-
-    code = "refused"
-
-
-class BoardLost(DeviceError):
-    """The board stopped answering, or something else than a beacon answers."""
-
-    code = "lost"
 
 
 class BoardLink:

@@ -52,6 +52,18 @@ class DeviceError(FanalError):
     code = "device"
 
 
+class BoardLost(DeviceError):
+    """The board stopped answering, or something else than a beacon answers."""
+
+    code = "lost"
+
+
+class BoardRefused(FanalError):
+    """The board understood, and said no. code: its console's word for the reason."""
+
+    code = "refused"
+
+
 class IntegrityError(FanalError):
     """A signature, a tag, a passphrase or a certificate does not fit."""
 

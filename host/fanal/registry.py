@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fanal.database import Clash, Database
@@ -172,6 +172,16 @@ class Registry(Database):
             row.site, row.place, row.profile = site, place, profile
             row.settings = json.dumps(dict(settings), sort_keys=True)
             self._log(session, row, PROVISIONED if first else "changed", f"{site}, {profile}")
+
+    def withdraw(self, beacon_id: str) -> None:
+        """Forget a reservation whose key no board has taken; anything else stays as it is."""
+        with self._writing() as session:
+            row = session.get(BeaconRow, beacon_id)
+            if row is None or row.state != RESERVED:
+                return
+            session.execute(delete(CustodyRow).where(CustodyRow.beacon == beacon_id))
+            session.execute(delete(SightingRow).where(SightingRow.beacon == beacon_id))
+            session.delete(row)
 
     def verified(self, beacon_id: str) -> None:
         """Record that a beacon passed every check on the wire."""

@@ -12,7 +12,8 @@ def find_port(port: str | None = None) -> str:
     """Return `port`, or the only USB serial port there is. Raises DeviceError, listing them."""
     if port is not None:
         return port
-    found: dict[str, str] = {p.device: p.description for p in list_ports.comports() if p.vid is not None}
+    ports = [p for p in list_ports.comports() if p.vid is not None]
+    found: dict[str, str] = {p.device: p.description for p in ports}
     if len(found) == 1:
         return next(iter(found))
     if not found:

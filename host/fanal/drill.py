@@ -1,0 +1,46 @@
+"""Arm a rehearsal on the wire, or take it back: the next squeeze is then marked as a drill."""
+
+from dataclasses import dataclass
+
+from fanal.error import ReadBackError, UsageError
+from fanal.status import Board, read_status, require_protocol
+
+LONGEST_MINUTES = 60
+
+
+@dataclass(frozen=True)
+class Drill:
+    """What is armed. armed_s: 0 if the next squeeze is real."""
+
+    beacon_id: str
+    armed_s: int
+
+
+def arm(board: Board, minutes: int) -> Drill:
+    """Arm a drill for the next activation, or `minutes` (1 to 60), whichever comes first."""
+    if not 1 <= minutes <= LONGEST_MINUTES:
+        raise UsageError(f"A drill is armed for 1 to {LONGEST_MINUTES} minutes.")
+    return _set(board, 60 * minutes)
+
+
+def disarm(board: Board) -> Drill:
+    """Take a drill back; fine if none was armed."""
+    return _set(board, 0)
+
+
+def _set(board: Board, seconds: int) -> Drill:
+    status = read_status(board)
+    require_protocol(status)
+    if seconds and not status.is_provisioned:
+        raise UsageError("This board has no identity yet.", "Provision it first.")
+    if seconds:
+        board.call("arm_drill", seconds)
+    else:
+        board.call("disarm_drill")
+    after = read_status(board)
+    if bool(after.drill_armed_s) != bool(seconds):
+        raise ReadBackError(
+            "The board does not show the drill as it was set.",
+            "Treat the next squeeze as real, and try again.",
+        )
+    return Drill(after.beacon_id or "?", after.drill_armed_s)
