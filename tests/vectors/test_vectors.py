@@ -42,9 +42,9 @@ SPOILT = [
     ("protocol-v1.json", ["alert"]),
     ("protocol-v1.json", ["signature_pages", 11]),
     ("protocol-v1.json", ["crumb", "page"]),
-    ("aes-ccm-rfc3610.json", ["sealed"]),
-    ("hmac-sha256-rfc4231.json", ["mac"]),
-    ("hkdf-sha256-rfc5869.json", ["okm"]),
+    ("rfc3610-aes-ccm.json", ["sealed"]),
+    ("rfc4231-hmac-sha256.json", ["mac"]),
+    ("rfc5869-hkdf-sha256.json", ["okm"]),
     ("time-rules.json", ["steps", 0, "kind"]),
 ]
 
