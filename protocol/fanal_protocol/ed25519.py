@@ -100,9 +100,10 @@ def _times_base(scalar):
     """Return scalar * B for 0 <= scalar < 2**255.
 
     The comb has no zero digits: bit b of `digits` stands for 2^i if set, for -2^i if clear. So
-    scalar = 2 * digits - (2^266 - 1), modulo the order of B.
+    scalar = 2 * digits - (2^266 - 1), modulo the order of B. The table is imported here because
+    it takes 12 KB and most boots sign nothing.
     """
-    from fanal_protocol.ed25519_table import TABLE  # 12 KB that a boot without a signature does without
+    from fanal_protocol.ed25519_table import TABLE
 
     digits = scalar + _ALL_ONES
     digits = (digits + _ORDER * (digits & 1)) >> 1
