@@ -3,8 +3,8 @@
 The rules, in the order in which they can end a squeeze (docs/sensor.md says them in plain words):
 
 1. hold: pressed for `hold_ms`, sags shorter than 400 ms do not restart it;
-2. repeated: two or more presses that add up to 2.8 s within 12 s (60 ms of each do not count);
-3. frantic: eleven presses and 1.25 s of pressing within 5 s;
+2. repeated: two or more presses that add up to 2.8 s within 12 s (50 ms of each do not count);
+3. frantic: eight presses and 850 ms of pressing within 3.4 s;
 4. self-test: the one pattern of `_STEPS` from rest, then 4 s of nothing.
 
 While a pattern is still exact, rules 2 and 3 only note what they owe; the first deviation pays it
@@ -27,19 +27,20 @@ _CREDIT_MS = const(1000)  # the most that one gap between two readings can add
 
 _REPEATED_MS = const(2800)
 _REPEATED_SPAN_MS = const(12000)
-_DEAD_MS = const(60)  # of each press: bumps are short, squeezes are not
-_FRANTIC_PRESSES = const(11)
-_FRANTIC_MS = const(1250)
-_FRANTIC_SPAN_MS = const(5000)
+_DEAD_MS = const(50)  # of each press: bumps are short, squeezes are not
+_FRANTIC_PRESSES = const(8)
+_FRANTIC_MS = const(850)
+_FRANTIC_SPAN_MS = const(3400)
 _SMALL_MS = const(500)  # evidence that a sleep may forget
 _SMALL_QUIET_MS = const(4000)
 
 _BUCKETS = const(24)
 
 # long, pause, tap, pause, long: (shortest, longest) of each in ms, pressed first
-_STEPS = ((1500, 2500), (1500, 2500), (100, 700), (1500, 2500), (1500, 2500))
+_STEPS = ((1450, 2700), (1400, 3000), (80, 700), (1400, 3000), (1450, 2700))
 _STEP_COUNT = const(5)
 _QUIET_MS = const(4000)
+_DOUBT_MS = const(200)  # readings of one step that do not fit it, in all
 _BROKEN = const(-1)
 
 _LISTENING = const(0)
@@ -135,14 +136,15 @@ class Detector:
         self._run_ms = 0  # length of the hold so far, sags included
         self._run_pressed_ms = 0
         self._step = 0  # of the pattern, or _BROKEN until there was rest
+        self._doubt_ms = 0
         self._owed = False
-        self._quiet_ms = _REPEATED_SPAN_MS  # since the last reading over the threshold
+        # since the last reading over the threshold
+        self._quiet_ms = 0 if waiting_release else _REPEATED_SPAN_MS
         self._spent_ms = 0
         self._level = 0  # slow mean under load, 1/256 mV
         self._calm_ms = 0
         self._episode_ms = 0
         self._top_ms = 0
-        self._top = False
 
     @property
     def pressed(self):
@@ -185,7 +187,7 @@ class Detector:
         if self._state == _SPENT:
             self._await_release(gap_ms, force_mv)
             return NONE
-        decision = self._judge(t_ms, gap_ms, pressed_ms)
+        decision = self._judge(t_ms, gap_ms, pressed_ms, force_mv - (self._base >> 8))
         if decision == HOLD:
             self._spend()
         return decision
@@ -241,20 +243,20 @@ class Detector:
         return pressed_ms
 
     def _follow(self, gap_ms, force_mv):
-        """Move the baseline: down soon, up by 8 mV/s at most, so that no press is swallowed."""
+        """Move the baseline: down in seconds, up by at most 16 mV/s, so that no press is lost."""
         if gap_ms > _CREDIT_MS:
             gap_ms = _CREDIT_MS
         apart = (force_mv << 8) - self._base
         if apart < 0:
-            self._base += apart * min(gap_ms, 100) // 400
+            self._base += apart * gap_ms // 2000
         else:
-            self._base += min(apart, 2 * gap_ms)
+            self._base += min(apart, 4 * gap_ms)
 
-    def _judge(self, t_ms, gap_ms, pressed_ms):
+    def _judge(self, t_ms, gap_ms, pressed_ms, over_mv):
         if self._holds(gap_ms, pressed_ms):
             return HOLD
         self._owed = self._owed or self._repeats()
-        if self._follow_pattern(t_ms, gap_ms):
+        if self._follow_pattern(t_ms, gap_ms, over_mv):
             self._forget()
             return SELF_TEST
         if self._owed and self._step == _BROKEN:
@@ -282,26 +284,26 @@ class Detector:
             return True
         return self._short.presses >= _FRANTIC_PRESSES and self._short.pressed_ms >= _FRANTIC_MS
 
-    def _follow_pattern(self, t_ms, gap_ms):
+    def _follow_pattern(self, t_ms, gap_ms, over_mv):
         """Advance the pattern; return whether it is complete. Any deviation breaks it."""
         edge = self._raw != self._down and t_ms - self._raw_since_ms >= _DEBOUNCE_MS
         lasted_ms = (self._raw_since_ms if edge else t_ms) - self._down_since_ms
         if edge:
             self._down = self._raw
             self._down_since_ms = self._raw_since_ms
+            self._doubt_ms = 0
+        elif (over_mv >= self._release_mv) != self._down:
+            self._doubt_ms += gap_ms
         step = self._step
         if step == _BROKEN:
             return False
-        if gap_ms >= _STALL_MS and step:
+        if step and (gap_ms >= _STALL_MS or self._doubt_ms > _DOUBT_MS):
             self._step = _BROKEN
-        elif step == 0:
-            if edge:
-                self._step = 1
         elif step > _STEP_COUNT:
             if edge:
                 self._step = _BROKEN
             return not edge and not self._raw and lasted_ms >= _QUIET_MS
-        elif lasted_ms > _STEPS[step - 1][1] or (edge and lasted_ms < _STEPS[step - 1][0]):
+        elif step and not _STEPS[step - 1][0] * edge <= lasted_ms <= _STEPS[step - 1][1]:
             self._step = _BROKEN
         elif edge:
             self._step = step + 1
@@ -341,12 +343,11 @@ class Detector:
         self._calm_ms = 0
         self._episode_ms = 0
         self._top_ms = 0
-        self._top = False
 
     def _feed_loaded(self, gap_ms, force_mv):
         """Under a constant load: only a clear squeeze on top counts, once it is over.
 
-        Clear is: from a level steady for 10 s up by twice press_mv, for `hold_ms` in all, back to
+        Clear is: from a level steady for 10 s clearly up, for `hold_ms` in all, back to
         the level within 20 s, and never below it. Whoever shifts in a chair rarely does that.
         """
         if self._unloaded(gap_ms, force_mv):
@@ -356,7 +357,7 @@ class Detector:
         if self._episode_ms == 0:
             if near:
                 self._calm_ms += gap_ms
-            elif off_mv >= 2 * self._press_mv and self._calm_ms >= _CALM_MS:
+            elif off_mv >= self._top_mv() and self._calm_ms >= _CALM_MS:
                 self._episode_ms = 1
                 self._calm_ms = 0
                 return NONE
@@ -382,12 +383,15 @@ class Detector:
         self._state = _LISTENING
         return True
 
+    def _top_mv(self):
+        return self._press_mv + ((self._level - self._base) >> 11)  # an eighth of the load
+
     def _feed_on_top(self, gap_ms, off_mv, near):
         self._episode_ms += gap_ms
         if off_mv >= self._press_mv:
             self._top_ms += min(gap_ms, _CREDIT_MS)
         self._calm_ms = self._calm_ms + gap_ms if near else 0
-        if off_mv <= -2 * self._press_mv or self._episode_ms > _EPISODE_MS:
+        if off_mv <= -self._top_mv() or self._episode_ms > _EPISODE_MS:
             self._settle()
         elif self._calm_ms >= _BACK_MS and self._top_ms >= self._hold_ms:
             self._settle()
