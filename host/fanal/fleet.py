@@ -30,7 +30,7 @@ def create(folder: Path, passphrase: str, now: datetime | None = None) -> Fleet:
     half fleet and nothing is ever overwritten.
     """
     keyring.check_passphrase(passphrase)
-    _require_free(folder)
+    require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
@@ -65,11 +65,12 @@ def _take_place(beside: Path, folder: Path) -> None:
     try:
         beside.rename(folder)
     except OSError:
-        _require_free(folder)
+        require_free(folder)
         raise
 
 
-def _require_free(folder: Path) -> None:
+def require_free(folder: Path) -> None:
+    """Raise UsageError unless a fleet can be created in `folder`."""
     if (folder / keyring.KEY_FILE).exists() or (folder / REGISTRY_FILE).exists():
         raise UsageError(
             f"There is a fleet in {folder} already; it was not touched.",

@@ -27,6 +27,8 @@ from fanal.keyring import Station
 from fanal.registry import PROVISIONED, VERIFIED, Beacon, Registry, Reservation
 from fanal.status import Board, Status, prove, read_status, require_own_id, require_protocol
 
+DEFAULT_PROFILE = "fixed"
+
 _CHECK = b"fanal/1 first key check"
 _CHECK_BYTES = 8
 _COMPLETE = (PROVISIONED, VERIFIED)
@@ -34,23 +36,18 @@ _COMPLETE = (PROVISIONED, VERIFIED)
 
 @dataclass(frozen=True)
 class Request:
-    """What a technician wants of the beacon. profile: "fixed" or "carried".
+    """What a technician wants of the beacon.
 
-    settings: those that differ from the board's. replace: retire another identity of this board.
+    place, profile: None keeps what is registered, at first "" and "fixed". settings: those that differ from the board's. replace: retire another identity of this board.
     wipe: the id of the identity to be erased from the board first, or None.
     """
 
     site: str
-    place: str = ""
-    profile: str = "fixed"
+    place: str | None = None
+    profile: str | None = None
     settings: Mapping[str, Any] | None = None
     replace: bool = False
     wipe: str | None = None
-
-    @property
-    def wanted_settings(self) -> dict[str, Any]:
-        """The settings that must be in force afterwards."""
-        return {"profile": self.profile, **(self.settings or {})}
 
 
 @dataclass(frozen=True)
@@ -97,14 +94,16 @@ def provision(
         raise ReadBackError("The board made a key and shows none.", "Run the command again.")
     on_step("The board proves that it holds its key")
     prove(board, public_key)
-    wanted = _reservation(status, public_key, station, request)
+    wanted = _reservation(registry, status, public_key, station, request)
     known = registry.check(wanted, replace=_may_replace(request))
     _require_not_foreign(status, known)
     if known is None or known.state not in _COMPLETE or not status.is_provisioned:
         on_step("Writing the first event key")
         _give_key(board, station, registry, wanted, request, is_new=known is None)
     on_step("Configuring and registering")
-    settings = _configure(board, status, known, request)
+    settings = _configure(
+        board, status, known, {"profile": wanted.profile, **(request.settings or {})}
+    )
     changed = _register(registry, station, wanted, settings, now())
     on_step("Reading the board again")
     after = _same_after(read_status(board), status)
@@ -170,12 +169,15 @@ def _require_free_board(registry: Registry, status: Status, request: Request) ->
 
 
 def _reservation(
-    status: Status, public_key: bytes, station: Station, request: Request
+    registry: Registry, status: Status, public_key: bytes, station: Station, request: Request
 ) -> Reservation:
+    beacon_id = keys.beacon_id(public_key)
+    row = registry.find(beacon_id)
+    place = request.place if request.place is not None else row.place if row else ""
+    profile = request.profile or (row.profile if row else DEFAULT_PROFILE)
     return Reservation(
-        beacon_id=keys.beacon_id(public_key), public_key=public_key, mac=status.mac,
-        chip=status.chip, station=station.number, site=request.site, place=request.place,
-        profile=request.profile,
+        beacon_id=beacon_id, public_key=public_key, mac=status.mac, chip=status.chip,
+        station=station.number, site=request.site, place=place, profile=profile,
     )  # fmt: skip
 
 
@@ -232,10 +234,9 @@ def _give_key(
 
 
 def _configure(
-    board: Board, status: Status, known: Beacon | None, request: Request
+    board: Board, status: Status, known: Beacon | None, wanted: Mapping[str, Any]
 ) -> dict[str, Any]:
     """Return the settings in force, after changing those that differ."""
-    wanted = request.wanted_settings
     in_force = dict(status.settings)
     is_complete = known is not None and known.state in _COMPLETE
     if is_complete and not status.faults and _holds(in_force, wanted):

@@ -9,8 +9,13 @@ from fanal.error import DeviceError, EnvironmentFault, FanalError
 
 
 def find_port(port: str | None = None) -> str:
-    """Return `port`, or the only USB serial port there is. Raises DeviceError, listing them."""
+    """Return `port` if it is there, or the only USB serial port there is.
+
+    Raises DeviceError, listing what there is.
+    """
     if port is not None:
+        if not exists(port):
+            raise why_not(port)
         return port
     ports = [p for p in list_ports.comports() if p.vid is not None]
     found: dict[str, str] = {p.device: p.description for p in ports}

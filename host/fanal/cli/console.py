@@ -7,7 +7,8 @@ terminals without UTF-8 are respected.
 import json
 import os
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any, TypeVar
@@ -68,6 +69,21 @@ def mark(outcome: str, stream: IO[str] | None = None) -> str:
 def note(text: str) -> None:
     """Say something that is not a result: progress, a remark."""
     click.echo(text, err=True)
+
+
+def ask_for_reset() -> None:
+    """Ask for what wakes a beacon that sleeps: it answers only for a while after a reset."""
+    note("The beacon sleeps or is busy: press its reset button.")
+
+
+@contextmanager
+def steps() -> Iterator[Callable[[str], None]]:
+    """Give a function that shows what is happening now: a line that moves, on a terminal only."""
+    if not sys.stderr.isatty():
+        yield lambda _: None
+        return
+    with err().status("") as status:
+        yield lambda step: status.update(f"{step} ...")
 
 
 def print_json(value: Any) -> None:

@@ -1,0 +1,50 @@
+"""`fanal drill`: arm a rehearsal, or take it back."""
+
+from dataclasses import asdict
+
+import click
+
+from fanal.cli import console
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  fanal drill --minutes 10           the next squeeze within 10 minutes is a drill
+  fanal drill --disarm               the next squeeze is real again
+""",
+)
+@console.port_option
+@click.option(
+    "--minutes", type=click.IntRange(1, 60), default=10, show_default=True,
+    help="How long the drill stays armed.",
+)  # fmt: skip
+@click.option("--disarm", is_flag=True, help="Take an armed drill back.")
+@console.json_option
+def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -> None:
+    """Mark the next squeeze of the connected beacon as a drill.
+
+    It ends with that squeeze, after the minutes, or with any cut of power: in doubt an alert
+    is real.
+    """
+    from fanal import drill
+    from fanal.board_link import BoardLink
+    from fanal.serial_port import find_port
+
+    port = find_port(port)
+    with (
+        console.steps() as on_step,
+        BoardLink(port, on_waiting=console.ask_for_reset) as board,
+    ):
+        on_step("Talking to the beacon")
+        done = drill.disarm(board) if disarm else drill.arm(board, minutes)
+    if as_json:
+        console.print_json({"ok": True, "port": port, **asdict(done)})
+    elif done.armed_s:
+        click.echo(
+            f"{console.mark('ok')}  {done.beacon_id}: a squeeze within the next"
+            f" {round(done.armed_s / 60)} minutes is a DRILL"
+        )
+        console.note("Do not unplug its battery until then, or the next squeeze is real.")
+    else:
+        click.echo(f"{console.mark('ok')}  {done.beacon_id}: no drill, the next squeeze is REAL")
