@@ -1,0 +1,1 @@
+"""Runs before main.py, and does nothing that can fail."""

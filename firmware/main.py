@@ -1,0 +1,57 @@
+"""Builds the hardware, passes it in, runs the only loop. Ctrl-C hands the beacon to a person."""
+
+import os
+import sys
+
+
+def _build(settings, board):
+    from beacon import clock, life, radio, sensor, sleep, store
+
+    return life.Hardware(
+        clock,
+        store.sectors()[0],
+        store.rtc_memory(),
+        radio.Radio(max(settings.frame_ms, board.adv_least_ms)),
+        sensor.Sensor(board, settings.sensor),
+        sleep.Sleep(board),
+        sensor.Motor(board),
+        os.urandom,
+    )
+
+
+def _live(settings, board):
+    from beacon import life, sleep
+
+    hardware = _build(settings, board)
+    try:
+        life.Life(hardware, settings, board).run()
+    finally:
+        # Whatever ended it, a person or a fault: silent, and never deaf for more than 300 s.
+        hardware.radio.off()
+        hardware.motor.off()
+        sleep.guard()
+
+
+def main():
+    """Live, unless this is a board that the firmware does not know."""
+    from beacon import profile, settings
+
+    in_force, _ = settings.load("settings.json")
+    board = profile.detect(in_force.board)
+    if not board.radio:
+        return
+    try:
+        _live(in_force, board)
+    except KeyboardInterrupt:
+        return
+    except Exception as fault:  # noqa: BLE001  a beacon that crashed must get up again
+        import time
+
+        import machine
+
+        sys.print_exception(fault)
+        time.sleep_ms(10000)  # a technician can attach
+        machine.reset()
+
+
+main()
