@@ -247,7 +247,7 @@ def _verdict(data: bytes, is_advert: bool, reason: str, name: str) -> str:
         return f"Refused (length): {_why_length(data, is_advert, name)}."
     if reason:
         return f"Refused ({reason}): {_WHY[reason]}."
-    verdict = f"Well formed: {_article(name)}. Only the fleet's keys can tell whose."
+    verdict = f"Well formed: {_article(name)}. Only the fleet's keys tell whose it is."
     if is_advert and not _is_as_sent(data):
         return f"{verdict}\nNo beacon sends it in quite this advertising data."
     return verdict
