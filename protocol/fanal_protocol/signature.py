@@ -13,7 +13,7 @@ _PADDING = b"\x00\x00"
 
 
 def message(event, slot, rid, status):
-    """Return the 38 + 1 bytes that the beacon signs once per slot. Raises Misuse.
+    """Return the 38 bytes that the beacon signs once per slot. Raises Misuse.
 
     event: 1..2**32 - 1. slot: 0..95. rid: 8 bytes. status: 0..255, of which activation and
     drill are signed.
