@@ -90,18 +90,19 @@ class Radio:
         self._ready = asyncio.Event()
         self._state = ""
         self._last_advert_s = 0.0
+        self._current: BleakScanner | None = None
         self._watch: asyncio.Task[None] | None = None
 
     async def __aenter__(self) -> Self:
         """Start the first scan. Raises RadioUnavailable."""
         try:
-            scanner = await self._start()
+            self._current = await self._start()
         except FanalError:
             raise
         except Exception as error:
             raise _unavailable(error) from error
         self._become(HEARING, "The radio listens.")
-        self._watch = asyncio.create_task(self._keep_hearing(scanner))
+        self._watch = asyncio.create_task(self._keep_hearing())
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -110,6 +111,8 @@ class Radio:
             self._watch.cancel()
             with suppress(asyncio.CancelledError):
                 await self._watch
+        if self._current is not None:
+            await self._stop(self._current)
 
     def __aiter__(self) -> Self:
         """Iterate for ever; leave with `break` or by cancelling."""
@@ -122,28 +125,23 @@ class Radio:
             await self._ready.wait()
         return self._queue.popleft()
 
-    async def _keep_hearing(self, scanner: "BleakScanner") -> None:
+    async def _keep_hearing(self) -> None:
         """Restart the scan whenever it stalls or fails, and say what that means for hearing."""
-        current: BleakScanner | None = scanner
         failures = fruitless = 0
-        try:
-            while True:
-                if current is not None:
-                    fruitless = await self._listen_until_stalled(fruitless)
-                    await self._stop(current)
-                    current = None
-                try:
-                    current = await self._start()
-                    self.counts["restarts"] += 1
-                    failures = 0
-                except Exception as error:  # noqa: BLE001 - any backend, any error: never give up
-                    self._become(DEAF, f"The radio does not listen: {_text(error)}.")
-                    backoff_s = self._patience.backoff_s
-                    await asyncio.sleep(backoff_s[min(failures, len(backoff_s) - 1)])
-                    failures += 1
-        finally:
-            if current is not None:
-                await self._stop(current)
+        while True:
+            if self._current is not None:
+                fruitless = await self._listen_until_stalled(fruitless)
+                stalled, self._current = self._current, None
+                await self._stop(stalled)
+            try:
+                self._current = await self._start()
+                self.counts["restarts"] += 1
+                failures = 0
+            except Exception as error:  # noqa: BLE001 - any backend, any error: never give up
+                self._become(DEAF, f"The radio does not listen: {_text(error)}.")
+                backoff_s = self._patience.backoff_s
+                await asyncio.sleep(backoff_s[min(failures, len(backoff_s) - 1)])
+                failures += 1
 
     async def _listen_until_stalled(self, fruitless: int) -> int:
         """Return when the scan should be restarted: how many in a row heard nothing at all."""
@@ -163,8 +161,12 @@ class Radio:
     async def _start(self) -> "BleakScanner":
         """Return a scanner that runs. Raises whatever bleak or its backend raises."""
         scanner = self._scanner()
-        async with asyncio.timeout(self._patience.answer_s):
-            await scanner.start()
+        try:
+            async with asyncio.timeout(self._patience.answer_s):
+                await scanner.start()
+        except BaseException:
+            await self._stop(scanner)  # the system may have started half of it
+            raise
         return scanner
 
     async def _stop(self, scanner: "BleakScanner") -> None:
@@ -250,4 +252,6 @@ def _text(error: Exception) -> str:
     """Return what went wrong as half a sentence."""
     if isinstance(error, TimeoutError):
         return "it did not answer in time"
-    return str(error).strip().rstrip(".") or type(error).__name__
+    # some of bleak's carry a reason beside the text
+    text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
+    return text.strip().rstrip(".") or type(error).__name__

@@ -1,0 +1,230 @@
+"""The ears over a scanner that fails in every way a scanner can."""
+
+import asyncio
+import builtins
+from collections.abc import Callable, Coroutine
+from typing import Any, ClassVar
+
+import pytest
+from bleak.backends.device import BLEDevice
+from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
+from bleak.exc import (
+    BleakBluetoothNotAvailableError,
+    BleakBluetoothNotAvailableReason,
+    BleakError,
+)
+from fanal.heard import Heard
+from fanal.radio import DEAF, HEARING, QUIET, Patience, Radio, RadioState, RadioUnavailable
+
+from tests.unit.jumping_loop import run
+
+OURS = "0000f5a1-0000-1000-8000-00805f9b34fb"
+
+
+class Scanner(BaseBleakScanner):
+    """A backend whose air and whose failures are the test's."""
+
+    running: ClassVar[list["Scanner"]] = []
+    failures: ClassVar[list[Exception | None]] = []  # one per start; None: hang
+    starts = 0
+
+    def __init__(self, callback: Any, service_uuids: Any, mode: str, **_: Any) -> None:
+        assert service_uuids is None, "pages never match that filter"
+        super().__init__(callback, service_uuids)
+
+    async def start(self) -> None:
+        Scanner.starts += 1
+        if self.failures:
+            failure = self.failures.pop(0)
+            if failure is None:
+                await asyncio.sleep(1e6)
+            raise failure
+        self.running.append(self)
+
+    async def stop(self) -> None:
+        self.running.remove(self)
+
+    @classmethod
+    def advertise(
+        cls,
+        payload: bytes | None = None,
+        *,
+        rssi: int = -60,
+        uuids: tuple[str, ...] = (),
+        uuid: str = OURS,
+    ) -> None:
+        data = {} if payload is None else {uuid: payload}
+        advert = AdvertisementData(None, {}, data, list(uuids), None, rssi, ())
+        for scanner in cls.running:
+            scanner.call_detection_callbacks(BLEDevice("AA:BB", None, None), advert)
+
+
+@pytest.fixture(autouse=True)
+def _clean_air() -> None:
+    Scanner.running.clear()
+    Scanner.failures.clear()
+    Scanner.starts = 0
+
+
+def in_jumping_time(
+    test: Callable[[], Coroutine[Any, Any, None]],
+) -> Callable[[], None]:
+    def wrapped() -> None:
+        run(test())
+
+    wrapped.__name__ = test.__name__
+    return wrapped
+
+
+def ears(**more: Any) -> Radio:
+    now_ms = lambda: int(1000 * asyncio.get_running_loop().time())  # noqa: E731
+    return Radio(backend=Scanner, now_ms=now_ms, **more)
+
+
+async def state(radio: Radio) -> str:
+    item = await anext(radio)
+    assert isinstance(item, RadioState), item
+    assert item.reason.endswith(".")
+    return item.kind
+
+
+@in_jumping_time
+async def test_what_is_ours_arrives_and_the_rest_is_counted() -> None:
+    async with ears() as radio:
+        assert await state(radio) == HEARING
+        Scanner.advertise(b"\x20abc", rssi=127)
+        Scanner.advertise(b"x", uuid="0000feaa-0000-1000-8000-00805f9b34fb")
+        Scanner.advertise()
+        Scanner.advertise(uuids=(OURS,))
+        Scanner.advertise(b"", uuids=(OURS,))
+        heard = await anext(radio)
+        assert heard == Heard(b"\x20abc", None, 1_000_000, "AA:BB")
+        assert (await anext(radio)).payload == b""
+        assert radio.counts == {"adverts": 5, "foreign": 2, "malformed": 1}
+    assert not Scanner.running
+
+
+@in_jumping_time
+async def test_a_slow_reader_loses_the_newest_and_it_is_counted() -> None:
+    async with ears(queue_length=3) as radio:
+        for i in range(5):
+            Scanner.advertise(bytes([i]))
+        assert radio.counts["overflow"] == 3  # the state waits there too
+        assert await state(radio) == HEARING
+        assert [(await anext(radio)).payload for _ in range(2)] == [b"\0", b"\1"]
+        Scanner.advertise(b"\7")
+        assert (await anext(radio)).payload == b"\7"
+
+
+@in_jumping_time
+async def test_quiet_air_is_said_once_and_the_scanner_is_doubted() -> None:
+    async with ears(patience=Patience(quiet_s=30)) as radio:
+        assert await state(radio) == HEARING
+        assert await state(radio) == QUIET
+        await asyncio.sleep(29)  # restarted at once, and again after 60 s, not 30
+        assert (radio.counts["restarts"], len(Scanner.running)) == (1, 1)
+        await asyncio.sleep(1000)
+        assert radio.counts["restarts"] == 6  # at 30, 90, 210, 450, 750, 1050 s
+        Scanner.advertise()
+        assert await state(radio) == HEARING
+        assert await state(radio) == QUIET
+
+
+@in_jumping_time
+async def test_a_radio_that_fails_is_deaf_until_it_is_back() -> None:
+    async with ears() as radio:
+        assert await state(radio) == HEARING
+        Scanner.failures += [BleakError("adapter 'hci0' not found"), OSError(5, "gone"), None]
+        assert await state(radio) == QUIET
+        item = await anext(radio)
+        assert isinstance(item, RadioState)
+        assert item.kind == DEAF
+        assert "adapter 'hci0' not found" in item.reason
+        assert await state(radio) == HEARING
+        assert not Scanner.failures
+        Scanner.advertise(b"\x20")
+        assert (await anext(radio)).payload == b"\x20"
+    assert not Scanner.running
+
+
+@in_jumping_time
+async def test_attempts_come_further_apart_and_never_end() -> None:
+    async with ears() as radio:
+        await state(radio)
+        Scanner.failures += [BleakError("gone")] * 1000
+        assert [await state(radio), await state(radio)] == [QUIET, DEAF]
+        await asyncio.sleep(3600)
+        assert 100 < Scanner.starts < 130
+
+
+@in_jumping_time
+async def test_a_scan_is_refreshed_even_on_a_busy_air() -> None:
+    async with ears() as radio:
+        await state(radio)
+        for _ in range(800):
+            Scanner.advertise()
+            await asyncio.sleep(10)
+        assert radio.counts["restarts"] == 2
+        assert not radio._queue  # nobody had to know
+
+
+@in_jumping_time
+async def test_leaving_while_a_start_hangs_stops_everything() -> None:
+    async with ears() as radio:
+        await state(radio)
+        Scanner.failures += [None]
+        assert await state(radio) == QUIET
+        await asyncio.sleep(1)
+    assert not Scanner.running
+
+
+Reason = BleakBluetoothNotAvailableReason
+
+
+@pytest.mark.parametrize(
+    ("failure", "sentence", "hint"),
+    [
+        (BleakBluetoothNotAvailableError("x", Reason.POWERED_OFF), "switched off", "on"),
+        (BleakBluetoothNotAvailableError("x", Reason.NO_BLUETOOTH), "no Bluetooth", "--air"),
+        (BleakBluetoothNotAvailableError("x", Reason.DENIED_BY_SYSTEM), "may not", "Allow"),
+        (BleakBluetoothNotAvailableError("x", Reason.UNKNOWN), "cannot listen", "--air"),
+        (PermissionError(13, "denied"), "may not", "Allow"),
+        (FileNotFoundError(2, "no bus"), "does not answer", "systemctl"),
+        (ConnectionRefusedError(111, "refused"), "does not answer", "systemctl"),
+        (BleakError("adapter 'hci7' not found"), "adapter 'hci7' not found", "--adapter"),
+        (None, "in time", "on"),
+    ],
+)
+def test_a_first_scan_that_cannot_start_is_a_sentence(
+    failure: Exception | None, sentence: str, hint: str
+) -> None:
+    async def enter() -> None:
+        Scanner.failures.append(failure)  # type: ignore[arg-type]
+        async with ears():
+            pass
+
+    with pytest.raises(RadioUnavailable) as caught:
+        run(enter())
+    assert (caught.value.exit_code, caught.value.code) == (7, "radio")
+    assert sentence in caught.value.sentence
+    assert hint in caught.value.hint
+    assert caught.value.sentence.count(".") == 1
+
+
+def test_without_bleak_it_is_a_sentence(monkeypatch: pytest.MonkeyPatch) -> None:
+    found = builtins.__import__
+
+    def without(name: str, *args: Any, **more: Any) -> Any:
+        if name == "bleak":
+            raise ModuleNotFoundError(name)
+        return found(name, *args, **more)
+
+    monkeypatch.setattr(builtins, "__import__", without)
+
+    async def enter() -> None:
+        async with ears():
+            pass
+
+    with pytest.raises(RadioUnavailable, match="bleak") as caught:
+        run(enter())
+    assert "fanal[listener]" in caught.value.hint
