@@ -13,6 +13,7 @@ from fanal_protocol.error import Refused
 
 from fanal import layout
 from fanal.error import UsageError
+from fanal.field import Field, payload_fields
 
 ADVERTISING_DATA = "advertising data"
 PAYLOAD = "payload"
@@ -36,27 +37,6 @@ _WHY = {
     "seq": "its masked sequence is not below 450",
     "page": "its page is not below 12",
 }
-_MEANINGS = {
-    "rid": "rotating identifier",
-    "ciphertext": "status, battery, crumbs, phase",
-    "tag": "only the event's key makes it",
-    "chunk": "of the veiled signature",
-    "check": "only the event's key makes it",
-    "x": "index of the crumb, veiled",
-    "v": "the crumb, sealed and veiled",
-}
-_WRONG_FIELD = {"version": "hdr", "type": "hdr", "reserved": "hdr", "seq": "q", "page": "page"}
-
-
-@dataclass(frozen=True, slots=True)
-class Field:
-    """One field as it came. offset: from the first byte given. is_wrong: it is why we refuse."""
-
-    offset: int
-    data: bytes
-    name: str
-    meaning: str
-    is_wrong: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -85,7 +65,7 @@ def decode(hex_text: str) -> Explanation:
     data = _read_hex(hex_text)
     is_advert = _is_advert(data)
     reason = _reason(data, is_advert)
-    fields = tuple(_advert_fields(data, reason) if is_advert else _payload_fields(data, 0, reason))
+    fields = tuple(_advert_fields(data, reason) if is_advert else payload_fields(data, 0, reason))
     name = _frame_name(fields)
     return Explanation(
         form=ADVERTISING_DATA if is_advert else PAYLOAD,
@@ -167,7 +147,7 @@ def _structure_fields(body: bytes, offset: int, reason: str) -> Iterator[Field]:
     elif body[0] == layout.AD_SERVICE_DATA and len(body) > 1:
         yield Field(offset + 1, body[1:3], "UUID", _uuid(body[1:3]))
         if _is_ours(body):
-            yield from _payload_fields(body[3:], offset + 3, reason)
+            yield from payload_fields(body[3:], offset + 3, reason)
         elif body[3:]:
             yield Field(offset + 3, body[3:], "AD data", "of another service")
     elif len(body) > 1:
@@ -183,53 +163,6 @@ def _uuid(data: bytes) -> str:
         return "cut short"
     ours = ", Fanal's test value" if data == _OUR_UUID else ", not Fanal's"
     return f"0x{int.from_bytes(data, 'little'):04X}{ours}"
-
-
-def _payload_fields(data: bytes, offset: int, reason: str) -> Iterator[Field]:
-    """Explain a payload as far as it goes. offset: of its first byte in the packet."""
-    if not data:
-        yield Field(offset, b"", "payload", "missing", True)
-        return
-    header = layout.ANY_HEADER.parse(data[:1])
-    form = layout.FRAMES.get(header.type) if header.version == layout.VERSION else None
-    if form is None:
-        yield Field(offset, data[:1], "hdr", _meaning("hdr", data[:1]), reason in _WRONG_FIELD)
-        if data[1:]:
-            yield Field(offset + 1, data[1:], "rest", "not known in version 1")
-        return
-    at = 0
-    for part in form.subcons:
-        size = part.sizeof()
-        piece = data[at : at + size]
-        if len(piece) < size:
-            meaning = f"cut short: {len(piece)} of {size} bytes" if piece else "missing"
-            yield Field(offset + at, piece, part.name, meaning, True)
-            return
-        is_wrong = _WRONG_FIELD.get(reason) == part.name
-        yield Field(offset + at, piece, part.name, _meaning(part.name, piece), is_wrong)
-        at += size
-    if data[at:]:
-        meaning = f"{len(data) - at} too many: this frame has {at} bytes"
-        yield Field(offset + at, data[at:], "rest", meaning, True)
-
-
-def _meaning(name: str, piece: bytes) -> str:
-    """Say what a whole field of a frame means. name: as `layout` calls it."""
-    value = int.from_bytes(piece, "big")
-    match name:
-        case "hdr":
-            header = layout.ANY_HEADER.parse(piece)
-            kind = layout.FRAME_NAMES.get(header.type, "reserved")
-            if header.version != layout.VERSION:
-                return f"version {header.version}; only 1 is known"
-            return f"version 1, type {header.type} ({kind}), reserved {header.reserved}"
-        case "q":
-            return f"{value}: sequence + mask mod 450"
-        case "page":
-            content = "of the signature" if value < 3 else "of parity"
-            return f"page {value} {content}" if value < 12 else f"page {value}, and 11 is the last"
-        case _:
-            return _MEANINGS[name]
 
 
 def _frame_name(fields: tuple[Field, ...]) -> str:

@@ -3,8 +3,9 @@
 import click
 
 from fanal.cli.console import json_option, mark, out, print_json
-from fanal.decode import Explanation, Field, decode
+from fanal.decode import Explanation, decode
 from fanal.error import IntegrityError
+from fanal.field import Field
 
 _BYTES_PER_LINE = 8
 
