@@ -113,6 +113,8 @@ class Event:
         """Return TRANSMIT, LISTEN or END for an age; one that goes back counts as no time."""
         if age_ms > self.age_ms:
             self.age_ms = age_ms
+        if self.state == QUIET:
+            return END
         if self.age_ms >= self._end_ms():
             return self._step(EVENT_OVER)
         if self.phase == 0:

@@ -78,7 +78,8 @@ class Life:
             )
             self._state = kept.state
             self._checked = True
-            self._emission.tick(0)
+            if self._emission.tick(0) == event.END:
+                self._end()
         elif isinstance(kept, retained.BackoffRecord):
             self._listen()
             self._wait_on(kept)

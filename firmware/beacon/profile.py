@@ -10,9 +10,10 @@ WAKE_EXT0 = const(1)
 WAKE_EXT1 = const(2)
 WAKE_GPIO = const(3)
 
-# force_pin: ADC, and the wake source, so it can wake the chip. battery_pin: ADC behind a divider
-# that halves. motor_pin: a vibration motor's driver. adv_least_ms: the shortest interval the
-# controller takes. boot_ms: from a wake to the first line of main.py, which counts to a hold.
+# force_pin: an ADC. wake_pin: the same node as a digital input, which an ADC's pin cannot be at
+# the same time; one that can wake the chip. battery_pin: an ADC behind a divider. motor_pin: a
+# vibration motor's driver. adv_least_ms: the shortest interval the controller takes. boot_ms:
+# from a wake to the first line of main.py, which counts towards a hold.
 Profile = namedtuple(
     "Profile",
     (
@@ -20,6 +21,7 @@ Profile = namedtuple(
         "chip",
         "radio",
         "force_pin",
+        "wake_pin",
         "battery_pin",
         "battery_divider",
         "motor_pin",
@@ -29,14 +31,14 @@ Profile = namedtuple(
     ),
 )
 
-# GPIO 34 and 35 are input-only ADC1 pins of the ESP32, and 34 is an RTC pin: ext0 takes it. Its
-# BLE 4.2 controller needs 100 ms for advertising that cannot be connected to.
-ESP32 = Profile("esp32", "ESP32", True, 34, 35, 2, 25, WAKE_EXT0, 100, 350)
-# A C3 wakes by GPIO 0-5 only, and only ADC1, GPIO 0-4, works beside the radio.
-ESP32C3 = Profile("esp32c3", "ESP32C3", True, 3, 4, 2, 5, WAKE_GPIO, 20, 300)
-ESP32S3 = Profile("esp32s3", "ESP32S3", True, 4, 5, 2, 6, WAKE_EXT1, 20, 300)
+# Only ADC1 works beside the radio, and 34 and 35 are its input-only pins; 33 is an RTC pin, so
+# ext0 takes it. The BLE 4.2 controller needs 100 ms for advertising without connections.
+ESP32 = Profile("esp32", "ESP32", True, 34, 33, 35, 2, 25, WAKE_EXT0, 100, 350)
+# A C3 wakes by GPIO 0-5 only; its ADC1 is GPIO 0-4.
+ESP32C3 = Profile("esp32c3", "ESP32C3", True, 3, 4, 1, 2, 5, WAKE_GPIO, 20, 300)
+ESP32S3 = Profile("esp32s3", "ESP32S3", True, 4, 5, 6, 2, 7, WAKE_EXT1, 20, 300)
 # Any other MicroPython: it can be provisioned and checked, and stays silent.
-BARE = Profile("bare", "unknown", False, -1, -1, 1, -1, WAKE_NONE, 20, 0)
+BARE = Profile("bare", "unknown", False, -1, -1, -1, 1, -1, WAKE_NONE, 20, 0)
 
 PROFILES = {profile.name: profile for profile in (ESP32, ESP32C3, ESP32S3, BARE)}
 

@@ -10,16 +10,15 @@ class Sensor:
     """What squeezes and the battery say. profile: see profile.Profile. kind: "fsr", "switch"."""
 
     def __init__(self, profile, kind):
-        self._pin = profile.force_pin
-        self._switch = Pin(self._pin, Pin.IN) if kind == "switch" else None
-        self._force = None if self._switch else ADC(Pin(self._pin), atten=ADC.ATTN_11DB)
+        self._wake = Pin(profile.wake_pin, Pin.IN)
+        self._force = None if kind == "switch" else ADC(Pin(profile.force_pin), atten=ADC.ATTN_11DB)
         self._battery = ADC(Pin(profile.battery_pin), atten=ADC.ATTN_11DB)
         self._divider = profile.battery_divider
 
     def force_mv(self):
         """Return the reading in mV at the pin; a switch reads 0 or 3300."""
-        if self._switch is not None:
-            return _SWITCH_MV if self._switch.value() else 0
+        if self._force is None:
+            return _SWITCH_MV if self._wake.value() else 0
         return self._force.read_uv() // 1000
 
     def battery_mv(self):
@@ -27,12 +26,8 @@ class Sensor:
         return self._battery.read_uv() // 1000 * self._divider
 
     def active(self):
-        """Return whether the pin is at the level that wakes the chip.
-
-        Asked last thing before a sleep, since it takes the pin from the ADC, which is deaf to
-        what a digital input sees.
-        """
-        return bool(Pin(self._pin, Pin.IN).value())
+        """Return whether the wake pin is at the level that wakes the chip."""
+        return bool(self._wake.value())
 
 
 class Motor:

@@ -15,7 +15,7 @@ class Sleep:
 
     def __init__(self, board):
         self._wake = board.wake
-        self._number = board.force_pin
+        self._number = board.wake_pin
         self._dog = None
 
     def woken(self):
