@@ -13,7 +13,8 @@ from fanal_protocol.error import Refused
 from hypothesis import given
 from hypothesis import strategies as st
 
-VECTOR = json.loads(Path("protocol/vectors/protocol-v1.json").read_text("utf-8"))[0]
+ROOT = Path(__file__).parents[2]
+VECTOR = json.loads((ROOT / "protocol/vectors/protocol-v1.json").read_text("utf-8"))[0]
 ALERT = bytes.fromhex(VECTOR["alert"])
 PAGE = bytes.fromhex(VECTOR["signature_pages"][3])
 CRUMB = bytes.fromhex(VECTOR["crumb"]["page"])

@@ -11,9 +11,8 @@ from fanal_protocol.error import Refused
 from hypothesis import example, given
 from hypothesis import strategies as st
 
-VECTORS = json.loads(
-    Path("protocol/vectors/protocol-v1.json").read_text("utf-8")
-)  # pytest runs in the root
+ROOT = Path(__file__).parents[2]
+VECTORS = json.loads((ROOT / "protocol/vectors/protocol-v1.json").read_text("utf-8"))
 
 octets = st.integers(0, 255)
 bytes_of = lambda size: st.binary(min_size=size, max_size=size)  # noqa: E731

@@ -8,10 +8,11 @@ import pytest
 from fanal_protocol import crumb, crypto, keys, slot
 from fanal_protocol.error import REASONS
 
-SPEC = Path("protocol/SPEC.md").read_text("utf-8")
-VECTOR = json.loads(Path("protocol/vectors/protocol-v1.json").read_text("utf-8"))[0]
-NEGATIVE = json.loads(Path("protocol/vectors/frames-negative.json").read_text("utf-8"))
-TIME = json.loads(Path("protocol/vectors/time-rules.json").read_text("utf-8"))
+ROOT = Path(__file__).parents[2]
+SPEC = (ROOT / "protocol/SPEC.md").read_text("utf-8")
+VECTOR = json.loads((ROOT / "protocol/vectors/protocol-v1.json").read_text("utf-8"))[0]
+NEGATIVE = json.loads((ROOT / "protocol/vectors/frames-negative.json").read_text("utf-8"))
+TIME = json.loads((ROOT / "protocol/vectors/time-rules.json").read_text("utf-8"))
 
 EVENT_KEY = bytes.fromhex(VECTOR["event_key"])
 FIRST_KEY = bytes.fromhex(VECTOR["first_event_key"])
