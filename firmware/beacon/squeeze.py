@@ -3,8 +3,9 @@
 The rules, in the order in which they can end a squeeze (docs/sensor.md says them in plain words):
 
 1. hold: pressed for `hold_ms`, sags shorter than 400 ms do not restart it;
-2. repeated: two or more presses that add up to 2.8 s within 12 s (50 ms of each do not count);
-3. frantic: eight presses and 850 ms of pressing within 3.4 s;
+2. repeated: within 12 s two presses that add up to 2.8 s, or three or more that add up to 2.6 s
+   (the first 60 ms of a press count only if it lasts 250 ms: knocks are short);
+3. frantic: eight presses and 700 ms of pressing within 3.2 s;
 4. self-test: the one pattern of `_STEPS` from rest, then 4 s of nothing.
 
 While a pattern is still exact, rules 2 and 3 only note what they owe; the first deviation pays it
@@ -25,12 +26,14 @@ _DEBOUNCE_MS = const(40)
 _STALL_MS = const(400)  # a gap that long may hide a squeeze: no self-test across it
 _CREDIT_MS = const(1000)  # the most that one gap between two readings can add
 
-_REPEATED_MS = const(2800)
+_TWO_MS = const(2800)
+_MORE_MS = const(2600)
 _REPEATED_SPAN_MS = const(12000)
-_DEAD_MS = const(50)  # of each press: bumps are short, squeezes are not
+_KNOCK_MS = const(60)
+_SQUEEZE_MS = const(250)
 _FRANTIC_PRESSES = const(8)
-_FRANTIC_MS = const(850)
-_FRANTIC_SPAN_MS = const(3400)
+_FRANTIC_MS = const(700)
+_FRANTIC_SPAN_MS = const(3200)
 _SMALL_MS = const(500)  # evidence that a sleep may forget
 _SMALL_QUIET_MS = const(4000)
 
@@ -50,6 +53,7 @@ _LOADED = const(2)
 _ADOPT_MS = const(60000)  # pressed that long after an activation: a load, not a hand
 _CALM_MS = const(10000)  # a load must have been steady that long before a squeeze on top counts
 _BACK_MS = const(500)  # and must be back at its level that long after it
+_AWAY_MS = const(3000)  # at its level that long without enough before: it was no squeeze
 _EPISODE_MS = const(20000)
 
 
@@ -133,6 +137,7 @@ class Detector:
         self._raw_since_ms = 0
         self._down = False  # the same, debounced
         self._down_since_ms = 0
+        self._press_ms = 0  # length of this press so far
         self._run_ms = 0  # length of the hold so far, sags included
         self._run_pressed_ms = 0
         self._step = 0  # of the pattern, or _BROKEN until there was rest
@@ -238,9 +243,17 @@ class Detector:
         self._quiet_ms = 0 if self._raw else self._quiet_ms + gap_ms
         self._long.roll(t_ms)
         self._short.roll(t_ms)
-        self._long.add(pressed_ms, new)
+        self._long.add(self._evidence_ms(pressed_ms, new), new)
         self._short.add(pressed_ms, new)
         return pressed_ms
+
+    def _evidence_ms(self, pressed_ms, new):
+        """Return how much of the pressed time counts: not the first moment of a short press."""
+        before_ms = 0 if new else self._press_ms
+        now_ms = before_ms + pressed_ms
+        self._press_ms = now_ms
+        counts_ms = max(now_ms - _KNOCK_MS, 0) - max(before_ms - _KNOCK_MS, 0)
+        return counts_ms + _KNOCK_MS if before_ms < _SQUEEZE_MS <= now_ms else counts_ms
 
     def _follow(self, gap_ms, force_mv):
         """Move the baseline: down in seconds, up by at most 16 mV/s, so that no press is lost."""
@@ -259,7 +272,7 @@ class Detector:
         if self._follow_pattern(t_ms, gap_ms, over_mv):
             self._forget()
             return SELF_TEST
-        if self._owed and self._step == _BROKEN:
+        if self._owed and self._step <= 0:
             return HOLD
         if self._quiet_ms >= _REPEATED_SPAN_MS and self._step == _BROKEN and not self._down:
             self._step = 0
@@ -279,8 +292,8 @@ class Detector:
 
     def _repeats(self):
         """The second and the third rule."""
-        window = self._long
-        if window.presses >= 2 and window.pressed_ms - _DEAD_MS * window.presses >= _REPEATED_MS:
+        presses, pressed_ms = self._long.presses, self._long.pressed_ms
+        if presses >= 2 and pressed_ms >= (_TWO_MS if presses == 2 else _MORE_MS):
             return True
         return self._short.presses >= _FRANTIC_PRESSES and self._short.pressed_ms >= _FRANTIC_MS
 
@@ -396,6 +409,6 @@ class Detector:
         elif self._calm_ms >= _BACK_MS and self._top_ms >= self._hold_ms:
             self._settle()
             return HOLD
-        elif self._calm_ms >= _REPEATED_MS:
+        elif self._calm_ms >= _AWAY_MS:
             self._settle()
         return NONE

@@ -143,9 +143,10 @@ def _bag(s: _Strip) -> None:
     """Carried and jostled: bounces at walking pace, now and then something leans on it."""
     rng = s.rng
     s.rest(rng.uniform(500, 2000))
+    longest_ms, pause_ms = rng.choice(((80, 280), (130, 350), (150, 500)))
     for _ in range(rng.randint(20, 50)):
-        s.knock(rng.uniform(40, 130), rng.uniform(0.05, 0.9))
-        s.rest(rng.uniform(350, 900))
+        s.knock(rng.uniform(40, longest_ms), rng.uniform(0.05, 0.9))
+        s.rest(pause_ms * rng.uniform(0.9, 2))
         if rng.random() < 0.04:
             s.squeeze(rng.uniform(300, 1200), rng.uniform(0.1, 0.8), 0.02)
             s.rest(rng.uniform(2000, 6000))
@@ -158,8 +159,10 @@ def _footstep(s: _Strip) -> None:
     for _ in range(rng.randint(1, 4)):
         s.rest(rng.uniform(3000, 9000))
         if rng.random() < 0.5:
-            s.knock(rng.uniform(150, 250), rng.uniform(0.8, 1.5))
-            s.squeeze(rng.uniform(300, 500), rng.uniform(0.6, 1.4), 0.02)
+            for _ in range(rng.randint(1, 2)):
+                s.knock(rng.uniform(150, 250), rng.uniform(0.8, 1.5))
+                s.squeeze(rng.uniform(300, 450), rng.uniform(0.6, 1.4), 0.02)
+                s.rest(rng.uniform(400, 700))
             continue
         for _ in range(rng.randint(4, 14)):
             s.knock(rng.uniform(40, 120), rng.uniform(0.02, 0.4))
