@@ -166,6 +166,8 @@ class BoardLink:
             # not our console: at least start its own program again
             self._transport.serial.write(b"\r\x03\x02\x04")
             raise TransportError("no leave")
+        with contextlib.suppress(*_LOST):  # it may be restarting already
+            self._transport.exit_raw_repl()
 
     def _guarded(self, act: Callable[..., Any], *args: Any) -> Any:
         """Call into mpremote, whose remarks on stdout would spoil ours."""

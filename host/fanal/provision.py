@@ -24,10 +24,13 @@ from fanal.error import (
     UsageError,
 )
 from fanal.keyring import Station
-from fanal.registry import PROVISIONED, VERIFIED, Beacon, Registry, Reservation
+from fanal.registry import PROVISIONED, RETIRED, VERIFIED, Registry, Reservation
 from fanal.status import Board, Status, prove, read_status, require_own_id, require_protocol
 
 DEFAULT_PROFILE = "fixed"
+
+CORRUPT = "corrupt"  # the id by which a vault that cannot be read is wiped
+VAULT_CORRUPT = "vault_corrupt"  # the fault that a board reports then
 
 _CHECK = b"fanal/1 first key check"
 _CHECK_BYTES = 8
@@ -38,8 +41,9 @@ _COMPLETE = (PROVISIONED, VERIFIED)
 class Request:
     """What a technician wants of the beacon.
 
-    place, profile: None keeps what is registered, at first "" and "fixed". settings: those that differ from the board's. replace: retire another identity of this board.
-    wipe: the id of the identity to be erased from the board first, or None.
+    place, profile: None keeps what is registered, at first "" and "fixed". settings: those that
+    differ from the board's. replace: retire another identity of this board. wipe: the id of the
+    identity to be erased from the board first, or None.
     """
 
     site: str
@@ -59,7 +63,7 @@ class Provisioned:
 
     beacon_id: str
     public_key: bytes
-    mac: str
+    mac: str | None
     chip: str
     site: str
     place: str
@@ -83,28 +87,23 @@ def provision(
     ReadBackError; run it again after any of them. on_step: told what is about to happen.
     """
     on_step("Reading the board")
-    status = _ready(board, request)
-    if status.public_key is None:
-        _require_free_board(registry, status, request)
-        on_step("The board makes its key")
-        board.call("create_identity")
-        status = _ready(board, request)
-    public_key = status.public_key
-    if public_key is None:
-        raise ReadBackError("The board made a key and shows none.", "Run the command again.")
-    on_step("The board proves that it holds its key")
-    prove(board, public_key)
+    status, public_key = _identified(board, registry, request, on_step)
     wanted = _reservation(registry, status, public_key, station, request)
     known = registry.check(wanted, replace=_may_replace(request))
-    _require_not_foreign(status, known)
-    if known is None or known.state not in _COMPLETE or not status.is_provisioned:
+    is_complete = known is not None and known.state in _COMPLETE
+    if is_complete and not status.is_provisioned:
+        raise _forgetful(wanted.beacon_id)
+    if not is_complete:
         on_step("Writing the first event key")
-        _give_key(board, station, registry, wanted, request, is_new=known is None)
+        if known is None and status.is_provisioned:
+            # nothing is reserved for a key that may be another station's; it writes nothing
+            _offer_key(board, station, wanted)
+        registry.reserve(wanted, replace=_may_replace(request))
+        _offer_key(board, station, wanted)
     on_step("Configuring and registering")
-    settings = _configure(
-        board, status, known, {"profile": wanted.profile, **(request.settings or {})}
-    )
-    changed = _register(registry, station, wanted, settings, now())
+    wanted_settings = {"profile": wanted.profile, **(request.settings or {})}
+    settings = _configured(board, status, wanted_settings, must=not is_complete)
+    changed = _registered(registry, station, wanted, settings, now())
     on_step("Reading the board again")
     after = _same_after(read_status(board), status)
     return Provisioned(
@@ -116,7 +115,24 @@ def provision(
 # -- before anything is written
 
 
-def _ready(board: Board, request: Request) -> Status:
+def _identified(
+    board: Board, registry: Registry, request: Request, on_step: Callable[[str], None]
+) -> tuple[Status, bytes]:
+    """Return the status of a board that has a key, and that key, which it has proved to hold."""
+    status = _ready(board, registry, request)
+    if status.public_key is None:
+        _require_free_board(registry, status, request)
+        on_step("The board makes its key")
+        board.call("create_identity")
+        status = _ready(board, registry, request)
+    if status.public_key is None:
+        raise ReadBackError("The board made a key and shows none.", "Run the command again.")
+    on_step("The board proves that it holds its key")
+    prove(board, status.public_key)
+    return status, status.public_key
+
+
+def _ready(board: Board, registry: Registry, request: Request) -> Status:
     """Return the status of a board that may be provisioned now, wiped if that was asked for."""
     status = read_status(board)
     require_protocol(status)
@@ -132,24 +148,35 @@ def _ready(board: Board, request: Request) -> Status:
             code="drill_armed",
         )  # fmt: skip
     require_own_id(status)
-    if request.wipe is not None and status.beacon_id is not None:
-        return _wiped(board, status, request.wipe)
+    if request.wipe is not None:
+        status = _wiped(board, registry, status, request.wipe)
+    if VAULT_CORRUPT in status.faults:
+        raise IntegrityError(
+            "The board's vault holds a record that cannot be read.",
+            f"Erase it with `--wipe {CORRUPT}`; the board then makes a new key.",
+            code=VAULT_CORRUPT,
+        )
     return status
 
 
-def _wiped(board: Board, status: Status, beacon_id: str) -> Status:
-    """Erase the identity `beacon_id` from the board and return its status then."""
-    if not status.is_provisioned:
-        return status  # an earlier run erased it already: this key was never used
-    if status.beacon_id != beacon_id:
+def _wiped(board: Board, registry: Registry, status: Status, beacon_id: str) -> Status:
+    """Erase the identity `beacon_id` from the board, unless an earlier run did; return its status.
+
+    A vault that cannot be read has the id CORRUPT.
+    """
+    present = CORRUPT if VAULT_CORRUPT in status.faults else status.beacon_id
+    if present != beacon_id:
+        replaced = registry.find(beacon_id)
+        if not status.is_provisioned or (replaced is not None and replaced.state == RETIRED):
+            return status
         raise UsageError(
-            f"The board is beacon {status.beacon_id}, not {beacon_id}; nothing was erased.",
+            f"The board is beacon {present}, not {beacon_id}; nothing was erased.",
             "Check the label; --wipe needs the id of the identity to erase.",
         )
     board.call("wipe", beacon_id)
     after = read_status(board)
-    if after.public_key is not None:
-        raise ReadBackError("The board still holds the key it erased.", "Flash it anew.")
+    if after.public_key is not None or VAULT_CORRUPT in after.faults:
+        raise ReadBackError("The board still holds what it erased.", "Flash it anew.")
     return after
 
 
@@ -181,16 +208,20 @@ def _reservation(
     )  # fmt: skip
 
 
-def _require_not_foreign(status: Status, known: Beacon | None) -> None:
-    # its first key is gone after an event, so nothing could show whose it was
-    if known is None and status.is_provisioned and status.next_event > 1:
-        raise _foreign(status.beacon_id)
-
-
-def _foreign(beacon_id: str | None) -> IntegrityError:
+def _forgetful(beacon_id: str) -> IntegrityError:
+    # writing it again would repeat the keys of events that were on air already
     return IntegrityError(
-        f"Beacon {beacon_id} was provisioned under another station or fleet.",
-        f"Use it with that one, or erase it with `--wipe {beacon_id}`.",
+        f"Beacon {beacon_id} was provisioned before and holds no event key now.",
+        f"Give it a new identity with `--wipe {beacon_id}`.",
+        code="forgetful",
+    )
+
+
+def _foreign(beacon_id: str) -> IntegrityError:
+    return IntegrityError(
+        f"Beacon {beacon_id} holds a key that is not, or no longer, this station's first one.",
+        f"If it belongs to another station or fleet, use it there; else erase it with"
+        f" `--wipe {beacon_id}`.",
         code="foreign",
     )
 
@@ -198,26 +229,14 @@ def _foreign(beacon_id: str | None) -> IntegrityError:
 # -- the key
 
 
-def _give_key(
-    board: Board,
-    station: Station,
-    registry: Registry,
-    wanted: Reservation,
-    request: Request,
-    *,
-    is_new: bool,
-) -> None:
-    """Reserve, then write the first event key, and see that the board holds that one."""
-    registry.reserve(wanted, replace=_may_replace(request))
+def _offer_key(board: Board, station: Station, wanted: Reservation) -> None:
+    """Offer the first event key, which a board takes only once, and see that it holds that one."""
     first_key = keys.first_event_key(station.root, wanted.public_key)
     expected = crypto.kdf(first_key, _CHECK, _CHECK_BYTES)
     try:
         reply = board.call("provision", first_key.hex())
     except BoardRefused as refusal:
-        # the board said no, so it did not take the key: do not block its place in the registry
-        if is_new:
-            registry.withdraw(wanted.beacon_id)
-        if refusal.code == "conflict":
+        if refusal.code == "provisioned":
             raise _foreign(wanted.beacon_id) from None
         raise
     if hmac.compare_digest(str(reply.get("check")), expected.hex()):
@@ -233,13 +252,12 @@ def _give_key(
 # -- settings, certificate, registry
 
 
-def _configure(
-    board: Board, status: Status, known: Beacon | None, wanted: Mapping[str, Any]
+def _configured(
+    board: Board, status: Status, wanted: Mapping[str, Any], *, must: bool
 ) -> dict[str, Any]:
-    """Return the settings in force, after changing those that differ."""
+    """Return the settings in force, after writing them if they differ or if it must be."""
     in_force = dict(status.settings)
-    is_complete = known is not None and known.state in _COMPLETE
-    if is_complete and not status.faults and _holds(in_force, wanted):
+    if not must and not status.faults and _holds(in_force, wanted):
         return in_force
     reply = board.call("configure", json.dumps({**in_force, **wanted}))
     in_force = reply.get("settings") or {}
@@ -254,7 +272,7 @@ def _holds(in_force: Mapping[str, Any], wanted: Mapping[str, Any]) -> bool:
     return all(name in in_force and in_force[name] == wanted[name] for name in wanted)
 
 
-def _register(
+def _registered(
     registry: Registry,
     station: Station,
     wanted: Reservation,

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import delete, select
+from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fanal.database import Clash, Database
@@ -29,11 +29,13 @@ _LINE = ("fresh", "late")  # the verdicts of SPEC 3.2 that join an event's line
 
 @dataclass(frozen=True)
 class Reservation:
-    """An identity about to be given. public_key: 32 bytes; mac: "aa:bb:cc:dd:ee:ff"."""
+    """An identity about to be given. public_key: 32 bytes.
+
+    mac: "aa:bb:cc:dd:ee:ff", or None for a board that has none."""
 
     beacon_id: str
     public_key: bytes
-    mac: str
+    mac: str | None
     chip: str
     station: int
     site: str
@@ -47,7 +49,7 @@ class Beacon:
 
     beacon_id: str
     public_key: bytes
-    mac: str
+    mac: str | None
     chip: str
     station: int
     state: str
@@ -118,7 +120,7 @@ class Registry(Database):
             row = session.get(BeaconRow, beacon_id)
             return None if row is None else _beacon(row)
 
-    def active_on(self, mac: str) -> Beacon | None:
+    def active_on(self, mac: str | None) -> Beacon | None:
         """Return the identity that counts on the board of that MAC address, or None."""
         with self._reading() as session:
             row = _active_on(session, mac)
@@ -172,16 +174,6 @@ class Registry(Database):
             row.site, row.place, row.profile = site, place, profile
             row.settings = json.dumps(dict(settings), sort_keys=True)
             self._log(session, row, PROVISIONED if first else "changed", f"{site}, {profile}")
-
-    def withdraw(self, beacon_id: str) -> None:
-        """Forget a reservation whose key no board has taken; anything else stays as it is."""
-        with self._writing() as session:
-            row = session.get(BeaconRow, beacon_id)
-            if row is None or row.state != RESERVED:
-                return
-            session.execute(delete(CustodyRow).where(CustodyRow.beacon == beacon_id))
-            session.execute(delete(SightingRow).where(SightingRow.beacon == beacon_id))
-            session.delete(row)
 
     def verified(self, beacon_id: str) -> None:
         """Record that a beacon passed every check on the wire."""
@@ -324,7 +316,9 @@ def _in_service(session: Session, beacon_id: str) -> BeaconRow:
     return row
 
 
-def _active_on(session: Session, mac: str) -> BeaconRow | None:
+def _active_on(session: Session, mac: str | None) -> BeaconRow | None:
+    if mac is None:
+        return None
     return session.scalar(select(BeaconRow).where(BeaconRow.mac == mac, BeaconRow.state != RETIRED))
 
 

@@ -55,7 +55,7 @@ class BeaconRow(Base):
 
     id: Mapped[str] = mapped_column(String(8), primary_key=True)
     public_key: Mapped[bytes] = mapped_column(unique=True)
-    mac: Mapped[str]
+    mac: Mapped[str | None]  # None: a board that has none, so nothing can be said of it
     chip: Mapped[str]
     station: Mapped[int] = mapped_column(ForeignKey("station.number"))
     state: Mapped[str]

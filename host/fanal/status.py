@@ -26,7 +26,7 @@ class Board(Protocol):
 
 @dataclass(frozen=True)
 class Status:
-    """The answer of `status()`. mac: "aa:bb:cc:dd:ee:ff"; public_key: 32 bytes or None.
+    """The answer of `status()`. mac: "aa:bb:cc:dd:ee:ff" or None; public_key: 32 bytes or None.
 
     event: None or the console's object; drill_armed_s: 0 if none; battery_mv, force_mv: None if
     the board cannot measure them; vault: "partition" or "file"; faults: names.
@@ -36,7 +36,7 @@ class Status:
     protocol: int
     machine: str
     chip: str
-    mac: str
+    mac: str | None
     beacon_id: str | None
     public_key: bytes | None
     is_provisioned: bool
@@ -140,7 +140,9 @@ def _text(value: object) -> str:
     return value
 
 
-def _mac(value: object) -> str:
+def _mac(value: object) -> str | None:
+    if value is None:
+        return None
     octets = bytes.fromhex(_text(value).replace(":", ""))
     if len(octets) != 6:
         raise ValueError("mac")
