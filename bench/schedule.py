@@ -12,8 +12,8 @@ import time
 from collections.abc import Callable, Iterator
 from pathlib import Path
 
-from surroundings import description
 from packets import ALERT, Beacon, Listener
+from surroundings import description
 
 HERE = Path(__file__).resolve().parent
 ROOT = HERE.parent

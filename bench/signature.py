@@ -12,8 +12,8 @@ import sys
 from pathlib import Path
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from surroundings import description
 from signature_times import BLOCK, MESSAGE, SEED, median_us
+from surroundings import description
 
 HERE = Path(__file__).resolve().parent
 PROTOCOL = HERE.parent / "protocol"
