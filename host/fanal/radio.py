@@ -83,7 +83,7 @@ class Radio:
         self.counts: Counter[str] = Counter()
         self._backend = backend
         self._adapter = adapter
-        self._now_ms = now_ms or ArrivalClock().now_ms
+        self.now_ms = now_ms or ArrivalClock().now_ms
         self._patience = patience or Patience()
         self._queue_length = queue_length
         self._queue: deque[Heard | RadioState] = deque()
@@ -131,8 +131,8 @@ class Radio:
         while True:
             if self._current is not None:
                 fruitless = await self._listen_until_stalled(fruitless)
-                stalled, self._current = self._current, None
-                await self._stop(stalled)
+                await self._stop(self._current)
+                self._current = None
             try:
                 self._current = await self._start()
                 self.counts["restarts"] += 1
@@ -205,13 +205,13 @@ class Radio:
             self.counts["overflow"] += 1
         else:
             rssi_dbm = known_rssi(data.rssi)
-            self._put(Heard(bytes(payload), rssi_dbm, self._now_ms(), device.address))
+            self._put(Heard(bytes(payload), rssi_dbm, self.now_ms(), device.address))
 
     def _become(self, kind: str, reason: str) -> None:
         """Report a state if it is a new one."""
         if kind != self._state:
             self._state = kind
-            self._put(RadioState(kind, self._now_ms(), reason))
+            self._put(RadioState(kind, self.now_ms(), reason))
 
     def _put(self, item: Heard | RadioState) -> None:
         """Queue one item. States are few and always fit."""

@@ -1,0 +1,95 @@
+"""`fanal listen`: hear beacons, and name what is heard."""
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import click
+
+from fanal.cli import console
+from fanal.error import FanalError, UsageError
+
+if TYPE_CHECKING:
+    from fanal.keyring import Keyring
+    from fanal.registry import Watched
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  fanal listen                             with this computer's Bluetooth, until Ctrl-C
+  fanal listen --air 127.0.0.1:7100        with the virtual air of `fanal sim start`
+  fanal listen --until signature --seconds 60 --json
+
+\b
+Exit codes: 0 fine (Ctrl-C is how it ends without --seconds and --until), 1 what --until waits
+for did not come in time, 4 wrong passphrase, 7 no radio or deaf at the end, 130 interrupted
+while --until or --seconds still waited.
+""",
+)
+@click.option("--air", metavar="HOST:PORT", help="Listen to a virtual air, not to Bluetooth.")
+@click.option("--adapter", metavar="NAME", help="Which Bluetooth adapter (Linux), such as hci0.")
+@click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after a while.")
+@click.option(
+    "--until", type=click.Choice(["alert", "signature"]),
+    help="Stop at the first verified alert (of any kind, no replay), or the first signature.",
+)  # fmt: skip
+@click.option("--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object for each event.")
+@console.passphrase_option
+@console.json_option
+@console.pass_session
+@click.pass_context
+def listen_command(
+    ctx: click.Context,
+    session: console.Session,
+    air: str | None,
+    adapter: str | None,
+    seconds: float | None,
+    until: str | None,
+    as_jsonl: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Hear the beacons of this fleet, and say who was squeezed, where and when.
+
+    Everything that is heard has a name: an alert, a drill, a test, a replay, an unknown. It
+    also says when it is deaf.
+    """
+    from fanal.cli.sitting import Show, Sitting
+    from fanal.keyring import Keyring
+    from fanal.radio import Radio
+    from fanal.registry import REGISTRY_FILE, Registry
+
+    if as_json and as_jsonl:
+        raise UsageError("--json and --jsonl exclude each other.", "Use one of them.")
+    backend = None
+    if air:
+        from fanal.sim.air_scanner import scanner_backend
+
+        backend = scanner_backend(air)
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        keyring = Keyring.unlock(session.fleet_dir, console.read_passphrase(passphrase_file))
+        show = Show.silent() if as_json else Show.objects() if as_jsonl else Show.lines()
+        sitting = Sitting(registry, _roots(keyring, registry.watched()), show, until)
+        ended = sitting.run(Radio(backend=backend, adapter=adapter), seconds)
+        sitting.summarise()
+        if as_json:
+            console.print_json(sitting.report())
+    ctx.exit(ended)
+
+
+def _roots(keyring: "Keyring", watched: "list[Watched]") -> dict[int, bytes]:
+    """Return the station roots at hand: this station's, and all if the officer's file is here."""
+    from fanal_protocol import keys
+
+    station = keyring.station()
+    roots = {station.number: station.root}
+    missing = {beacon.station for beacon in watched} - roots.keys()
+    if missing:
+        try:
+            root = keyring.officer().root
+        except FanalError as error:
+            if error.code != "no_secret":
+                raise
+            return roots
+        roots |= {number: keys.station_root(root, number) for number in missing}
+    return roots

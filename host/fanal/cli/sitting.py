@@ -1,0 +1,230 @@
+"""One run of `fanal listen`: what it listens with, what it shows, and how it ends."""
+
+import asyncio
+import os
+import sys
+import time
+from collections.abc import Callable, Mapping
+from contextlib import aclosing
+from dataclasses import asdict, dataclass, field
+from datetime import datetime
+from typing import Any, Self
+
+import click
+from fanal_protocol.line import REPLAY
+
+from fanal.cli import console
+from fanal.cli.account import Account
+from fanal.error import FanalError
+from fanal.listen import Event, NotRecorded, Recorder, first_keys, listen
+from fanal.radio import DEAF, QUIET, Radio, RadioState
+from fanal.registry import Registry
+from fanal.resolver import Resolver
+from fanal.sighting import Refusal, Sighting, SignatureVerified
+
+_TICK_S = 5.0
+
+
+@dataclass(frozen=True)
+class Show:
+    """Where the account goes. line: a line for a person; event: one event for a program."""
+
+    line: Callable[[str], None]
+    event: Callable[[Event], None]
+
+    @classmethod
+    def lines(cls) -> Self:
+        """For a person."""
+        return cls(click.echo, _nothing)
+
+    @classmethod
+    def objects(cls) -> Self:
+        """For a program that reads a stream."""
+        return cls(_nothing, lambda event: console.print_json(as_object(event)))
+
+    @classmethod
+    def silent(cls) -> Self:
+        """For one that reads only the end."""
+        return cls(_nothing, _nothing)
+
+
+def _nothing(_: object) -> None:
+    return None
+
+
+@dataclass
+class Sitting:
+    """One run of the command: what it listens with, and what it has seen.
+
+    show: prints one line of an account or one event. until: what ends it, or None.
+    """
+
+    registry: Registry
+    roots: Mapping[int, bytes] = field(repr=False)
+    show: Show
+    until: str | None = None
+
+    def __post_init__(self) -> None:
+        self.places: dict[str, str] = {}
+        self.account = Account(self.places, paint=_paint)
+        self.resolver = Resolver([])
+        self.radio: Radio | None = None
+        self.is_deaf = False
+        self.has_come = False
+        self.began_s = time.monotonic()
+
+    def run(self, radio: Radio, seconds: float | None) -> int:
+        """Listen until the end and return the exit code."""
+        self.radio = radio
+        self._watch_new()
+        self._greet()
+        try:
+            asyncio.run(self._listen(radio, seconds))
+        except KeyboardInterrupt:
+            return 0 if seconds is None and self.until is None else 130
+        if self.has_come:
+            return 0
+        if self.is_deaf:
+            return 7
+        return 1 if self.until else 0
+
+    def report(self) -> dict[str, Any]:
+        """Return the one object of `--json`."""
+        assert self.radio is not None
+        events = [
+            {**_sighting_object(story.latest), "place": self.places.get(story.latest.beacon_id),
+             "heard": story.heard, "replays": story.replays, "first_ms": story.first_ms,
+             "signature": story.signed_ms is not None}
+            for story in self.account.stories.values()
+        ]  # fmt: skip
+        return {
+            "ok": self.has_come or not (self.until or self.is_deaf),
+            "seconds": round(time.monotonic() - self.began_s, 1),
+            "deaf": self.is_deaf,
+            "events": events,
+            "counts": dict(self.resolver.counts),
+            "radio": dict(self.radio.counts),
+        }
+
+    def summarise(self) -> None:
+        """Print the end of the account."""
+        assert self.radio is not None
+        for line in self.account.summary(self.resolver.counts, self.radio.counts):
+            self.show.line(line)
+
+    async def _listen(self, radio: Radio, seconds: float | None) -> None:
+        events = listen(self.resolver, radio, record=Recorder(self._record), refresh=self._refresh)
+        ticking = asyncio.create_task(self._tick(radio))
+        try:
+            async with asyncio.timeout(seconds), aclosing(events):
+                async for event in events:
+                    self._take(event)
+                    if self.has_come:
+                        return
+        except TimeoutError:
+            return
+        finally:
+            ticking.cancel()
+
+    async def _tick(self, radio: Radio) -> None:
+        while True:
+            await asyncio.sleep(_TICK_S)
+            for line in self.account.tick(radio.now_ms()):
+                self.show.line(line)
+
+    def _take(self, event: Event) -> None:
+        if isinstance(event, RadioState):
+            was_deaf, self.is_deaf = self.is_deaf, event.kind == DEAF
+            _tell_radio(event, was_deaf)
+        self.show.event(event)
+        for line in self.account.tell(event):
+            self.show.line(line)
+        is_alert = isinstance(event, Sighting) and event.verdict != REPLAY
+        self.has_come = (self.until == "alert" and is_alert) or (
+            self.until == "signature" and isinstance(event, SignatureVerified)
+        )
+
+    def _refresh(self) -> None:
+        """Look for new beacons again; a registry that is busy is asked again soon."""
+        try:
+            self._watch_new()
+        except FanalError as error:
+            console.note(f"{console.mark('warn', sys.stderr)} {error.sentence} {error.hint}")
+
+    def _watch_new(self) -> None:
+        """Watch the beacons that the registry got since: provisioning goes on beside us."""
+        watched = self.registry.watched()
+        new = [beacon for beacon in watched if beacon.beacon_id not in self.places]
+        for beacon in watched:
+            self.places[beacon.beacon_id] = ", ".join(p for p in (beacon.site, beacon.place) if p)
+        if not new:
+            return
+        self.resolver.watch(first_keys(new, self.roots), self.registry.lines())
+        foreign = sum(beacon.station not in self.roots for beacon in new)
+        if foreign:
+            console.note(f"{foreign} beacons of other stations cannot be recognised here.")
+
+    def _greet(self) -> None:
+        zone = datetime.now().astimezone().strftime("%Z, UTC%z")
+        number = len(self.places)
+        beacons = "1 beacon" if number == 1 else f"{number} beacons"
+        console.note(f"Listening for {beacons} of this fleet. Times are {zone}. Ctrl-C ends it.")
+        if not number:
+            console.note("Provision one with `fanal provision`; it is noticed without a restart.")
+
+    def _record(self, seen: Sighting) -> None:
+        self.registry.record_sighting(
+            seen.beacon_id, seen.event, slot=seen.slot, seq=seen.seq, t_ms=seen.t_ms,
+            verdict=seen.verdict, rssi_dbm=seen.rssi_dbm, left=seen.left,
+        )  # fmt: skip
+
+
+def as_object(event: Event) -> dict[str, Any]:
+    """Return the JSON form of an event: its fields, and its `type`."""
+    kind = _TYPES[type(event).__name__]
+    if isinstance(event, Sighting):
+        return {"type": kind, **_sighting_object(event)}
+    if isinstance(event, Refusal):
+        heard = asdict(event.heard)
+        return {"type": kind, "reason": event.reason, "is_kept": event.is_kept, **heard}
+    if isinstance(event, NotRecorded):
+        return {"type": kind, "error": event.error.code, "sentence": event.error.sentence}
+    return {"type": kind, **asdict(event)}
+
+
+_TYPES = {
+    "Sighting": "sighting", "PageMatched": "page", "SignatureVerified": "signature",
+    "CrumbFound": "crumb", "Refusal": "refusal", "RadioState": "radio",
+    "NotRecorded": "not_recorded",
+}  # fmt: skip
+
+
+def _sighting_object(seen: Sighting) -> dict[str, Any]:
+    return {
+        **asdict(seen),
+        "kind": seen.kind,
+        "age_s": seen.age_s,
+        "activation": seen.activation,
+        "drill": seen.drill,
+        "battery_low": seen.battery_low,
+        "resumed": seen.resumed,
+        "marks": [] if seen.readable else ["meaning"],
+    }
+
+
+def _tell_radio(state: RadioState, was_deaf: bool) -> None:
+    """Say on stderr what the radio can hear."""
+    if state.kind == DEAF:
+        console.note(f"{console.mark('fail', sys.stderr)} DEAF: {state.reason} "
+                     "Nobody is heard until it does; it is tried again all the time.")  # fmt: skip
+    elif state.kind == QUIET:
+        console.note(f"{console.mark('warn', sys.stderr)} QUIET AIR: {state.reason}")
+    else:
+        again = "No longer deaf. " if was_deaf else ""
+        console.note(f"{console.mark('ok', sys.stderr)} {again}{state.reason}")
+
+
+def _paint(word: str, colour: str) -> str:
+    if sys.stdout.isatty() and not os.environ.get("NO_COLOR"):
+        return click.style(word, fg=colour, bold=True)
+    return word
