@@ -3,11 +3,9 @@
 import asyncio
 import builtins
 from collections.abc import Callable, Coroutine
-from typing import Any, ClassVar
+from typing import Any
 
 import pytest
-from bleak.backends.device import BLEDevice
-from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 from bleak.exc import (
     BleakBluetoothNotAvailableError,
     BleakBluetoothNotAvailableReason,
@@ -17,53 +15,12 @@ from fanal.heard import Heard
 from fanal.radio import DEAF, HEARING, QUIET, Patience, Radio, RadioState, RadioUnavailable
 
 from tests.unit.jumping_loop import run
-
-OURS = "0000f5a1-0000-1000-8000-00805f9b34fb"
-
-
-class Scanner(BaseBleakScanner):
-    """A backend whose air and whose failures are the test's."""
-
-    running: ClassVar[list["Scanner"]] = []
-    failures: ClassVar[list[Exception | None]] = []  # one per start; None: hang
-    starts = 0
-
-    def __init__(self, callback: Any, service_uuids: Any, mode: str, **_: Any) -> None:
-        assert service_uuids is None, "pages never match that filter"
-        super().__init__(callback, service_uuids)
-
-    async def start(self) -> None:
-        Scanner.starts += 1
-        if self.failures:
-            failure = self.failures.pop(0)
-            if failure is None:
-                await asyncio.sleep(1e6)
-            raise failure
-        self.running.append(self)
-
-    async def stop(self) -> None:
-        self.running.remove(self)
-
-    @classmethod
-    def advertise(
-        cls,
-        payload: bytes | None = None,
-        *,
-        rssi: int = -60,
-        uuids: tuple[str, ...] = (),
-        uuid: str = OURS,
-    ) -> None:
-        data = {} if payload is None else {uuid: payload}
-        advert = AdvertisementData(None, {}, data, list(uuids), None, rssi, ())
-        for scanner in cls.running:
-            scanner.call_detection_callbacks(BLEDevice("AA:BB", None, None), advert)
+from tests.unit.paper_scanner import OURS, Scanner
 
 
 @pytest.fixture(autouse=True)
 def _clean_air() -> None:
-    Scanner.running.clear()
-    Scanner.failures.clear()
-    Scanner.starts = 0
+    Scanner.reset()
 
 
 def in_jumping_time(
