@@ -10,7 +10,7 @@ import hashlib
 from datetime import UTC, datetime
 
 from cryptography import x509
-from cryptography.exceptions import InvalidSignature
+from cryptography.exceptions import InvalidSignature, UnsupportedAlgorithm
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from cryptography.x509.oid import NameOID
 
@@ -67,13 +67,16 @@ def from_der(der: bytes) -> x509.Certificate:
     """Return the certificate in `der`. Raises IntegrityError."""
     try:
         return x509.load_der_x509_certificate(der)
-    except ValueError:
+    except (ValueError, x509.InvalidVersion):
         raise IntegrityError("A certificate is unreadable.", "Restore the registry.") from None
 
 
 def public_key_of(certificate: x509.Certificate) -> bytes:
     """Return the 32 bytes of the Ed25519 key in a certificate. Raises IntegrityError."""
-    key = certificate.public_key()
+    try:
+        key = certificate.public_key()
+    except (ValueError, UnsupportedAlgorithm):
+        key = None
     if not isinstance(key, Ed25519PublicKey):
         raise IntegrityError("A certificate holds a key that is not Ed25519.")
     return key.public_bytes_raw()
@@ -105,7 +108,7 @@ def verify_chain(
 def _is_issued_by(child: x509.Certificate, issuer: x509.Certificate) -> bool:
     try:
         child.verify_directly_issued_by(issuer)
-    except (InvalidSignature, ValueError, TypeError):
+    except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
     return True
 
@@ -164,7 +167,8 @@ def _common_name(text: str) -> x509.Name:
 
 
 def _name_of(certificate: x509.Certificate) -> str:
-    for attribute in certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME):
-        if isinstance(attribute.value, str):
-            return attribute.value
-    return ""
+    try:
+        names = certificate.subject.get_attributes_for_oid(NameOID.COMMON_NAME)
+    except ValueError:
+        return ""
+    return "".join(name.value for name in names if isinstance(name.value, str))

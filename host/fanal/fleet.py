@@ -60,9 +60,9 @@ def _fill(folder: Path, passphrase: str, now: datetime) -> str:
 
 
 def _take_place(beside: Path, folder: Path) -> None:
-    with suppress(FileNotFoundError):
-        folder.rmdir()  # only ever an empty one
     try:
+        with suppress(FileNotFoundError):
+            folder.rmdir()  # only ever an empty one
         beside.rename(folder)
     except OSError:
         require_free(folder)

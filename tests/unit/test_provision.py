@@ -82,10 +82,10 @@ def test_a_repeated_run_changes_nothing(fleet):
 
 def test_interrupted_anywhere_it_goes_on(tmp_path):
     points = Fuse()
-    run(PaperBoard(), PaperFleet(tmp_path, 1), fuse=points)
+    run(PaperBoard(), PaperFleet(tmp_path), fuse=points)
     assert points.points > 25
     for at in range(points.points):
-        fleet = PaperFleet(tmp_path, 10 + at)
+        fleet = PaperFleet(tmp_path)
         board = PaperBoard()
         with pytest.raises(BoardLost):
             run(board, fleet, fuse=Fuse(at))
@@ -100,7 +100,7 @@ def test_interrupted_anywhere_it_goes_on(tmp_path):
 def test_interrupted_twice_it_goes_on(tmp_path):
     for first in range(0, 30, 3):
         for second in range(1, 30, 4):
-            fleet = PaperFleet(tmp_path, 40 + first * 5 + second // 4)
+            fleet = PaperFleet(tmp_path)
             board = PaperBoard()
             for at in (first, second):
                 try:
@@ -203,7 +203,7 @@ def test_a_board_with_another_key_needs_replace(fleet):
 
 def test_a_replacement_interrupted_anywhere_goes_on(tmp_path):
     for at in range(40):
-        fleet = PaperFleet(tmp_path, 50 + at)
+        fleet = PaperFleet(tmp_path)
         board = PaperBoard()
         old = run(board, fleet).beacon_id
         try:
@@ -254,12 +254,19 @@ def test_another_station_of_the_fleet_is_refused(fleet):
 def test_a_lost_registry_is_rebuilt_while_the_first_key_is_there(fleet, tmp_path):
     board = PaperBoard()
     run(board, fleet)
-    empty = PaperFleet(tmp_path / ".", 8)
-    empty.station, empty.officer = fleet.station, fleet.officer
-    with pytest.raises(IntegrityError):  # its certificates are another fleet's
-        run(board, empty)
+    empty = PaperFleet(tmp_path)
+    assert_whole(empty, board, run(board, empty))
     assert len(board.key_writes) == 1
     empty.registry.close()
+
+
+def test_a_registry_of_another_fleet_certifies_nothing(fleet, tmp_path):
+    other = PaperFleet(tmp_path, 8)
+    with pytest.raises(IntegrityError) as caught:
+        run(PaperBoard(), other, station=fleet.station)
+    assert caught.value.code == "chain"
+    assert other.registry.beacons()[0].certificate is None
+    other.registry.close()
 
 
 def test_a_beacon_that_forgot_its_key_does_not_get_it_again(fleet):
