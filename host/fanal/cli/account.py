@@ -26,10 +26,10 @@ _SILENT_MS = 60_000
 _COLOURS = {ALERT: "red", DRILL: "yellow", TEST: "cyan"}
 _REMARKS = {DRILL: "a rehearsal", TEST: "a self-test"}
 _REFUSALS = {
-    "unknown": "no beacon of this fleet is known to send this; it waits and is tried again",
-    "tag": "it bears the name of a beacon of ours, but is forged or damaged",
+    "unknown": "not from any beacon known here; kept, to be tried again",
+    "tag": "forged or damaged, though it names a beacon of ours",
 }
-_MALFORMED = "it is not a packet of this protocol"
+_MALFORMED = "not a packet of this protocol"
 _PHASES = {0: "alert phase", 1: "track phase"}
 
 
@@ -153,7 +153,7 @@ class Account:
         head = "  ".join(part for part in (seen.beacon_id, place, f"event {seen.event}") if part)
         return [
             f"{self._clock(seen.t_ms)}  {self._word(seen)}  {head}{remark}",
-            f"{'':10}squeezed {self._squeezed(seen)}, {self._age(seen)} before it was heard; "
+            f"{'':10}squeezed {self._squeezed(seen)}, {self._age(seen)} before this was heard; "
             f"{_phase(seen)}; {_radio_text(seen)}",
         ]
 
@@ -197,10 +197,10 @@ class Account:
         seen = story.latest
         place = self.places.get(seen.beacon_id, "")
         head = "  ".join(part for part in (seen.beacon_id, place, f"event {seen.event}") if part)
-        replays = f"; {story.replays} replayed" if story.replays else ""
+        replays = f"; replays: {story.replays}" if story.replays else ""
         return (
             f"{self._word(seen)}  {head}: squeezed {self._squeezed(seen)}; {story.signature()}; "
-            f"heard {story.heard} times, last {self._clock(seen.t_ms)}{replays}"
+            f"alerts heard: {story.heard}, the last at {self._clock(seen.t_ms)}{replays}"
         )
 
     def _line(self, t_ms: int, beacon_id: str, number: int, what: str) -> str:

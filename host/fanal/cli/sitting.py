@@ -162,13 +162,18 @@ class Sitting:
         self.resolver.watch(first_keys(new, self.roots), self.registry.lines())
         foreign = sum(beacon.station not in self.roots for beacon in new)
         if foreign:
-            console.note(f"{foreign} beacons of other stations cannot be recognised here.")
+            whose = (
+                "1 beacon of another station"
+                if foreign == 1
+                else (f"{foreign} beacons of other stations")
+            )
+            console.note(f"{whose} cannot be recognised here: that takes the officer's keys.")
 
     def _greet(self) -> None:
-        zone = datetime.now().astimezone().strftime("%Z, UTC%z")
+        today = datetime.now().astimezone().strftime("%Y-%m-%d; times are %Z (UTC%z)")
         number = len(self.places)
         beacons = "1 beacon" if number == 1 else f"{number} beacons"
-        console.note(f"Listening for {beacons} of this fleet. Times are {zone}. Ctrl-C ends it.")
+        console.note(f"Listening for {beacons} of this fleet, {today}. Ctrl-C ends it.")
         if not number:
             console.note("Provision one with `fanal provision`; it is noticed without a restart.")
 
