@@ -90,7 +90,7 @@ class Resolver:
         """Look for waiting alerts in up to `budget` events beyond the windows.
 
         Breadth first over all beacons; each call goes on where the last one stopped. An event
-        costs about 20 us. Return what was found, as `take` does.
+        costs about 50 us. Return what was found, as `take` does.
         """
         outcomes = self._alerts(self._woken)
         for _ in range(budget):
