@@ -8,6 +8,7 @@ may be a key, appears in none of them.
 import contextlib
 import io
 import json
+import re
 import struct
 import time
 from collections.abc import Callable
@@ -29,6 +30,7 @@ _RESET_S = 8.0
 _LEAVE_S = 3.0
 _LOST = (TransportError, OSError, struct.error)  # serial.SerialException is an OSError
 _LONGEST_QUOTE = 160
+_EXCEPTION = re.compile(r"[A-Z][A-Za-z]{1,30}(Error|Exception|Interrupt|Exit)\b")
 
 
 class BoardLink:
@@ -207,9 +209,10 @@ class BoardLink:
         return reply
 
     def _not_a_console(self, function: str, problem: bytes) -> FanalError:
-        # the traceback quotes what was sent, which may be a key: only its type goes on
+        # the traceback may quote what was sent, which may be a key: only its type goes on
         last = problem.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
-        kind = _plain(last.split(":", 1)[0])
+        found = _EXCEPTION.match(last)
+        kind = found.group() if found else "no reason given"
         if kind in ("ImportError", "AttributeError"):
             return BoardLost(
                 f"There is no Fanal, or an older one, on the board on {self.port}.",

@@ -1,0 +1,272 @@
+"""The wire: every way in which it can end is one sentence, and no key is in any of them."""
+
+import os
+import subprocess
+import sys
+import traceback
+
+import pytest
+from fanal import board_link, serial_port
+from fanal.board_link import BoardLink
+from fanal.error import BoardLost, BoardRefused, DeviceError, EnvironmentFault, FanalError
+
+from tests.unit.paper_repl import LEAVE, PaperRepl
+
+KEY = "5ec7e7" * 10 + "abcd"
+GOOD = (b'{"ok": true, "mac": "020000000001"}\r\n', b"")
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """The waits of a real board are for people; here nothing is slow."""
+    monkeypatch.setattr(board_link, "READ_S", 0.3)
+    monkeypatch.setattr(board_link, "_RAW_PROMPT_S", 0.3)
+    monkeypatch.setattr(board_link, "_RESET_S", 0.3)
+    monkeypatch.setattr(board_link, "_LEAVE_S", 0.3)
+
+
+def answering(*answers):
+    """A script: the n-th call gets the n-th answer, `leave` always a good one."""
+    left = list(answers)
+    return lambda code: GOOD if LEAVE in code else left.pop(0)
+
+
+def said(problem: BaseException) -> str:
+    """Everything that anyone can see of an error, the traceback included."""
+    shown = "".join(traceback.format_exception(problem))
+    if isinstance(problem, FanalError):
+        shown += problem.sentence + problem.hint
+    return shown
+
+
+def test_a_call_is_one_line_of_json(tmp_path):
+    with PaperRepl(tmp_path, answering(GOOD)) as repl:
+        with BoardLink(repl.port) as board:
+            assert board.call("status") == {"ok": True, "mac": "020000000001"}
+        assert repl.ran[0] == "from beacon import console\nconsole.status()"
+        assert repl.resets == 1  # a clean heap
+
+
+def test_arguments_arrive_as_they_are(tmp_path):
+    text = '{"a": "it\'s \\n"}'
+    with PaperRepl(tmp_path, answering(GOOD)) as repl:
+        with BoardLink(repl.port) as board:
+            board.call("configure", text, 7)
+        sent = repl.ran[0].removeprefix("from beacon import console\nconsole.configure")
+        assert eval(sent) == (text, 7)
+
+
+def test_the_board_is_handed_back_also_after_an_error(tmp_path):
+    with PaperRepl(tmp_path, answering()) as repl:
+        with pytest.raises(KeyboardInterrupt), BoardLink(repl.port):
+            raise KeyboardInterrupt
+        assert LEAVE in repl.ran[-1]
+
+
+def test_a_refusal_is_the_boards_sentence(tmp_path):
+    answer = (
+        b'{"ok": false, "error": "bad_hex", "message": "No \x1b[2J: ' + KEY.encode() + b'"}\r\n'
+    )
+    answer = answer.replace(b"\x1b", b"\\u001b")
+    with (
+        PaperRepl(tmp_path, answering((answer, b""))) as repl,
+        pytest.raises(BoardRefused) as caught,
+        BoardLink(repl.port) as board,
+    ):
+        board.call("provision", KEY)
+    assert caught.value.code == "bad_hex"
+    assert caught.value.sentence == "No ?[2J: ..."
+    assert KEY not in said(caught.value)
+
+
+TRACE = b'Traceback (most recent call last):\r\n  File "<stdin>", line 2, in <module>\r\n'
+
+
+@pytest.mark.parametrize(
+    ("answer", "code"),
+    [
+        ((b"", TRACE + b"ImportError: no module named 'beacon'\r\n"), "not_fanal"),
+        ((b"", TRACE + b"AttributeError: no attribute 'status'\r\n"), "not_fanal"),
+        ((b"", TRACE + b"MemoryError: " + KEY.encode() + b"\r\n"), "board_failed"),
+        ((b"", KEY.encode()), "board_failed"),
+        ((b"", b"\x1b[2J\xff\xfe"), "board_failed"),
+        ((b"", b"\r\n"), "board_failed"),
+        ((b"\r\n", b""), "garbage"),
+        ((b"", b""), "garbage"),
+        ((b"[1]\r\n", b""), "garbage"),
+        ((KEY.encode() + b"\r\n", b""), "garbage"),
+        ((b'{"ok": true}', b""), "garbage"),
+        ((b'{"ok": true}\r\n{"ok": true}\r\n', b""), "garbage"),
+        ((b"\xff\xfe\r\n", b""), "garbage"),
+    ],
+)
+def test_an_answer_that_is_none(tmp_path, answer, code):
+    with (
+        PaperRepl(tmp_path, answering(answer)) as repl,
+        pytest.raises(BoardLost) as caught,
+        BoardLink(repl.port) as board,
+    ):
+        board.call("provision", KEY)
+    assert (caught.value.code, caught.value.exit_code) == (code, 3)
+    assert KEY not in said(caught.value)
+    assert "\x1b" not in said(caught.value)
+
+
+def test_every_truncated_answer_is_garbage(tmp_path):
+    whole = GOOD[0]
+    cut = [(whole[:length], b"") for length in range(len(whole))]
+    with PaperRepl(tmp_path, answering(*cut)) as repl, BoardLink(repl.port) as board:
+        for _ in cut:
+            with pytest.raises(BoardLost):
+                board.call("status")
+
+
+def test_another_board_behind_the_same_port(tmp_path):
+    other = (GOOD[0].replace(b"01", b"02"), b"")
+    with PaperRepl(tmp_path, answering(GOOD, other)) as repl, BoardLink(repl.port) as board:
+        board.call("status")
+        with pytest.raises(BoardLost) as caught:
+            board.call("status")
+    assert caught.value.code == "other_board"
+
+
+def test_a_board_that_stops_answering(tmp_path):
+    with (
+        PaperRepl(tmp_path, answering(None)) as repl,
+        pytest.raises(BoardLost) as caught,
+        BoardLink(repl.port) as board,
+    ):
+        board.call("provision", KEY, timeout_s=0.3)
+    assert caught.value.code == "silent"
+    assert KEY not in said(caught.value)
+
+
+def test_a_board_that_is_unplugged_half_way(tmp_path, capsys):
+    repl = PaperRepl(tmp_path, lambda _: repl.unplug() or (b"", b""))
+    with repl, pytest.raises(BoardLost) as caught, BoardLink(repl.port) as board:
+        board.call("provision", KEY)
+    assert caught.value.code == "unplugged"
+    assert KEY not in said(caught.value)
+    assert capsys.readouterr().out == ""  # what mpremote prints spoils no result
+
+
+def test_a_silent_board_is_asked_for_until_patience_ends(tmp_path, capsys):
+    waited = []
+    with PaperRepl(tmp_path, answering()) as repl:
+        repl.is_deaf = True
+        with (
+            pytest.raises(BoardLost) as caught,
+            BoardLink(repl.port, attach_s=0.7, on_waiting=lambda: waited.append(1)),
+        ):
+            pass
+    assert (caught.value.code, waited) == ("no_answer", [1])
+    assert "reset button" in caught.value.hint
+    assert capsys.readouterr().out == ""
+
+
+def test_a_board_that_wakes_while_it_is_waited_for(tmp_path):
+    with PaperRepl(tmp_path, answering(GOOD)) as repl:
+        repl.is_deaf = True
+
+        def press_reset():
+            repl.is_deaf = False
+
+        with BoardLink(repl.port, on_waiting=press_reset) as board:
+            assert board.call("status")["ok"]
+
+
+def test_a_board_that_does_not_go_back_to_work_is_reported(tmp_path):
+    with (
+        PaperRepl(tmp_path, lambda _: (b"", TRACE + b"ImportError: x\r\n")) as repl,
+        pytest.raises(BoardLost) as caught,
+        BoardLink(repl.port),
+    ):
+        pass
+    assert "Unplug" in caught.value.hint
+
+
+def test_a_refusal_and_no_way_back_are_both_said(tmp_path):
+    refusal = (b'{"ok": false, "error": "x", "message": "No."}\r\n', b"")
+    answers = [refusal, (b"", b"oops")]
+    with (
+        PaperRepl(tmp_path, lambda _: answers.pop(0)) as repl,
+        pytest.raises(BoardRefused) as caught,
+        BoardLink(repl.port) as board,
+    ):
+        board.call("status")
+    assert "Unplug" in caught.value.hint
+
+
+# -- ports
+
+
+def test_no_such_port(tmp_path):
+    with pytest.raises(DeviceError) as caught, BoardLink(str(tmp_path / "none")):
+        pass
+    assert (caught.value.code, caught.value.exit_code) == ("no_port", 3)
+
+
+def test_a_port_that_is_a_file(tmp_path):
+    (tmp_path / "file").touch()
+    with pytest.raises(DeviceError) as caught, BoardLink(str(tmp_path / "file")):
+        pass
+    assert caught.value.code == "no_port"
+
+
+def test_a_port_that_is_not_ours_to_open(tmp_path, monkeypatch):
+    (tmp_path / "file").touch()
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    problem = serial_port.why_not(str(tmp_path / "file"))
+    assert isinstance(problem, EnvironmentFault)
+    assert problem.exit_code == 7
+    assert "usermod" in problem.hint
+
+
+HOLD = """
+import sys
+from fanal.board_link import SerialTransport
+held = SerialTransport(sys.argv[1], exclusive=True)
+print("held", flush=True)
+sys.stdin.read()
+"""
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who holds a port")
+def test_a_port_in_use_names_who_uses_it(tmp_path):
+    with PaperRepl(tmp_path, answering()) as repl:
+        holder = subprocess.Popen(
+            [sys.executable, "-c", HOLD, repl.port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+        )
+        assert holder.stdout.readline() == b"held\n"
+        with pytest.raises(EnvironmentFault) as caught, BoardLink(repl.port):
+            pass
+        holder.communicate()
+    assert (caught.value.code, caught.value.exit_code) == ("port_busy", 7)
+    assert f"process {holder.pid} (python" in caught.value.sentence
+
+
+class Listed:
+    def __init__(self, device, vid=0x303A):
+        self.device, self.vid, self.description = device, vid, "USB JTAG"
+
+
+@pytest.mark.parametrize(
+    ("devices", "code"),
+    [([], "no_port"), ([Listed("/dev/ttyS0", None)], "no_port"),
+     ([Listed("/dev/ttyACM0"), Listed("/dev/ttyACM1")], "several_ports")],
+)  # fmt: skip
+def test_no_port_or_several(monkeypatch, devices, code):
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: devices)
+    with pytest.raises(DeviceError) as caught:
+        serial_port.find_port()
+    assert caught.value.code == code
+    assert all(d.device in caught.value.sentence for d in devices if d.vid)
+
+
+def test_the_only_port_is_taken(monkeypatch):
+    monkeypatch.setattr(
+        serial_port.list_ports, "comports", lambda: [Listed("/dev/ttyS0", None), Listed("/dev/a")]
+    )
+    assert serial_port.find_port() == "/dev/a"
+    with pytest.raises(DeviceError):
+        serial_port.find_port("/dev/nope")
