@@ -34,7 +34,7 @@ def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -
     port = find_port(port)
     with (
         console.steps() as on_step,
-        BoardLink(port, on_waiting=console.ask_for_reset) as board,
+        BoardLink(port, on_waiting=_reset_disarms if disarm else console.ask_for_reset) as board,
     ):
         on_step("Talking to the beacon")
         done = drill.disarm(board) if disarm else drill.arm(board, minutes)
@@ -48,3 +48,7 @@ def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -
         console.note("Do not unplug its battery until then, or the next squeeze is real.")
     else:
         click.echo(f"{console.mark('ok')}  {done.beacon_id}: no drill, the next squeeze is REAL")
+
+
+def _reset_disarms() -> None:
+    console.note("The beacon sleeps: press its reset button. That alone ends the drill.")

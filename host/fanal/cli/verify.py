@@ -34,15 +34,15 @@ def verify_command(
 
     The beacon must lie still: its sensor is checked at rest.
     """
-    from fanal import firmware_image
     from fanal.board_link import BoardLink
+    from fanal.firmware_image import locate
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.serial_port import find_port
     from fanal.verify import verify
 
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         port = find_port(port)
-        manifest = firmware_image.locate().manifest.files
+        manifest = locate().manifest.files
         with console.steps() as on_step:
             on_step(f"Waiting for the beacon on {port}")
             with BoardLink(port, on_waiting=console.ask_for_reset) as board:
