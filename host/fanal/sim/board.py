@@ -1,0 +1,283 @@
+"""One virtual beacon: a supervisor that is the chip, and the interpreter as its program.
+
+The supervisor owns what outlives a boot (flash, RTC memory, clock, sensors, serial line).
+Deep sleep, a reset and a cut of power are the death of the interpreter; what the next boot is
+told makes the difference. `service.py` answers what the program asks.
+"""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fanal.sim import force
+from fanal.sim.chip import (
+    ASLEEP,
+    BOOTING,
+    DEEPSLEEP,
+    GENEROUS_HEAP,
+    HARD,
+    HEAP_BUDGET,
+    MACHINES,
+    OFF,
+    PWRON,
+    RTC_MEMORY,
+    RUNNING,
+    SOFT,
+    WAKE_REASONS,
+)
+from fanal.sim.clock import Clock, WallClock
+from fanal.sim.console import Console
+from fanal.sim.device import opcode
+from fanal.sim.flash import Cut, Flash
+from fanal.sim.interpreter import Hatchery, Interpreter
+from fanal.sim.senses import Curve, Senses
+from fanal.sim.service import Service
+from fanal.sim.terminal import Terminal
+
+
+@dataclass
+class Bench:
+    """What all boards of a world share."""
+
+    hatchery: Hatchery
+    clock: Clock | WallClock
+    air_port: int
+    changed: Callable[[], None]
+    heap_budget: int = HEAP_BUDGET
+    # chip -> heap that gives the firmware its budget beyond the stand-ins, found at first boot
+    heaps: dict[str, int] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
+class Identity:
+    """What makes one board this board. seed: of its random numbers, so that runs repeat."""
+
+    name: str
+    chip: str
+    mac: bytes
+    seed: int
+
+
+class Board:
+    """One virtual beacon. `folder` holds its flash and `port`, the link that tools open."""
+
+    def __init__(self, bench: Bench, identity: Identity, folder: Path, boot_ms: int) -> None:
+        self.bench, self.identity, self.boot_ms = bench, identity, boot_ms
+        self.name, self.chip = identity.name, identity.chip
+        self.loop = asyncio.get_running_loop()
+        self.flash = Flash(folder / "flash.bin")
+        self.senses = Senses()
+        self.terminal = Terminal(folder / "port", self._typed)
+        self.console = Console(MACHINES[identity.chip], self._printed)
+        self.service = Service(self)
+        self.state = OFF
+        self.boots = 0
+        self.drift = 1.0  # how many true seconds a second of deep sleep takes
+        self.reset_cause, self.wake_reason = PWRON, 0
+        self.retained, self.retained_size = bytearray(RTC_MEMORY), 0
+        self.rtc_us = 0  # what the real-time clock showed when this boot began
+        self.level = 0
+        self.interpreter: Interpreter | None = None
+        self._origin_s = 0.0
+        self._typing = bytearray()
+        self._timers: dict[str, asyncio.TimerHandle] = {}
+        self._edges: list[asyncio.TimerHandle] = []
+        bench.clock.watch(self.is_busy)
+
+    @property
+    def port(self) -> str:
+        """The path that mpremote opens."""
+        return str(self.terminal.link)
+
+    @property
+    def console_text(self) -> str:
+        """What it has printed since the world began."""
+        return self.console.text()
+
+    def power_on(self) -> None:
+        """Connect the battery."""
+        if self.state == OFF:
+            self.boot(PWRON)
+
+    def power_off(self) -> None:
+        """Take the battery out: RTC memory and clock are lost."""
+        self._stop(OFF)
+        self.retained, self.retained_size = bytearray(RTC_MEMORY), 0
+        self.rtc_us = 0
+
+    def reset(self) -> None:
+        """Press the reset button: power stays, so RTC memory survives."""
+        if self.state != OFF:
+            self.restart(HARD)
+
+    def cut(self, cut: Cut | None) -> None:
+        """Arm a cut of power at a flash operation; None disarms."""
+        self.flash.arm(cut)
+
+    def cut_after(self, seconds: float) -> None:
+        """Cut the power at a moment."""
+        self.loop.call_later(seconds, self.power_off)
+
+    def squeeze(self, curve: str | Curve, *, seed: int = 0, strength: float = 1.0) -> None:
+        """Let a force curve play from now on: a name of `force.NAMES`, or (ms, mV) points.
+
+        seed: which hand of that name. strength: what the force is multiplied by.
+        """
+        points = force.curve(curve, seed) if isinstance(curve, str) else curve
+        curve = [(t_ms, mv * strength) for t_ms, mv in points]
+        now = self.loop.time()
+        self.senses.play(curve, now)
+        for edge in self._edges:
+            edge.cancel()
+        self._edges = [
+            self.loop.call_at(t, self._edge, level) for t, level in self.senses.edges(self.level)
+        ]
+
+    def battery(self, mv: int) -> None:
+        """Set the battery's voltage."""
+        self.senses.battery_mv = mv
+
+    def rtc_memory(self) -> bytes:
+        """Return all 2048 bytes of RTC memory, as a probe would see them."""
+        return bytes(self.retained)
+
+    def flash_bytes(self) -> bytes:
+        """Return the whole flash."""
+        return self.flash.path.read_bytes()
+
+    def is_busy(self) -> bool:
+        """Does it compute, so that virtual time must stand still?"""
+        if self.interpreter is None or self.service.is_sleeping:
+            return False
+        return self.state == RUNNING or bool(self._typing) or not self.interpreter.is_quiet()
+
+    def close(self) -> None:
+        """End it with the world; its flash stays."""
+        self.bench.clock.unwatch(self.is_busy)
+        self._stop(OFF)
+        for edge in self._edges:
+            edge.cancel()
+        self.terminal.close()
+        self.flash.close()
+
+    # --- from one boot to the next ---
+
+    def boot(self, cause: int, wake_reason: int = 0) -> None:
+        """Begin a boot; the program starts after the chip's own boot time."""
+        self.reset_cause, self.wake_reason = cause, wake_reason
+        self._origin_s = self.loop.time()
+        self.set_state(BOOTING)
+        self.set_timer("boot", self.boot_ms / 1000, self._start)
+
+    def restart(self, cause: int, wake_reason: int = 0) -> None:
+        """Reset the chip. RTC memory and the real-time clock survive."""
+        self.rtc_us += self.now_us()
+        self._stop(BOOTING)
+        self.console.chip_reset()
+        self.boot(cause, wake_reason)
+
+    def fall_asleep(self) -> None:
+        """Go into deep sleep; `wake` ends it."""
+        self.rtc_us += self.now_us()
+        self._origin_s = self.loop.time()
+        self._stop(ASLEEP)
+        self.console.chip_reset()
+
+    def wake(self, why: str) -> None:
+        """Boot out of deep sleep. The clock that ran meanwhile is the one that drifts."""
+        self.rtc_us += int(self.now_us() / self.drift)
+        self._stop(BOOTING)
+        self.boot(DEEPSLEEP, WAKE_REASONS[why])
+
+    def start_again(self) -> None:
+        """Start the same boot once more (its heap was not yet known)."""
+        assert self.interpreter is not None
+        self.interpreter.kill()
+        self.boots -= 1
+        self._start()
+
+    def _start(self) -> None:
+        self.boots += 1
+        heap = self.bench.heaps.get(self.chip, GENEROUS_HEAP)
+        self.interpreter = Interpreter(
+            self.bench.hatchery, self.flash.fd, heap, self.service, self.console.received,
+            self._exited,
+        )  # fmt: skip
+        self.service.began(self.interpreter)
+        self.console.began(self.interpreter)
+        self.set_state(RUNNING)
+
+    def _stop(self, state: str) -> None:
+        for timer in self._timers.values():
+            timer.cancel()
+        self._timers.clear()
+        if self.interpreter is not None:
+            self.interpreter.kill()
+            self.interpreter = None
+        self.console.ended()
+        self._typing.clear()
+        self.set_state(state)
+
+    def _exited(self) -> None:
+        """The interpreter ended by itself: a soft reset. Watchdog and clock run on."""
+        self.interpreter = None
+        if not self.console.listens:  # it did not even come to boot.py
+            self._stop(OFF)
+            return
+        self.console.soft_reboot()
+        self.reset_cause, self.wake_reason = SOFT, 0
+        self._start()
+
+    def set_state(self, state: str) -> None:
+        """Enter a state and let the world know."""
+        self.state = state
+        self.bench.changed()
+
+    def set_timer(self, name: str, seconds: float, action: Callable[[], None]) -> None:
+        """Have `action` called later in this life of the chip, instead of the one before."""
+        if name in self._timers:
+            self._timers[name].cancel()
+        self._timers[name] = self.loop.call_later(seconds, action)
+
+    def now_us(self) -> int:
+        """Return microseconds since this boot, or this sleep, began."""
+        return int((self.loop.time() - self._origin_s) * 1_000_000)
+
+    def _edge(self, level: int) -> None:
+        self.level = level
+        self.service.level_changed()
+
+    # --- the serial line ---
+
+    def _printed(self, data: bytes) -> None:
+        self.terminal.write(data)
+        self.bench.changed()
+
+    def _typed(self, data: bytes) -> None:
+        """Take what a client typed; a chip that boots, sleeps or is off does not hear it."""
+        if self.interpreter is not None and self.console.listens:
+            self._typing += data
+            self._pass_on()
+
+    def _pass_on(self) -> None:
+        while self._typing and self.interpreter is not None:
+            before, ctrl_c, rest = bytes(self._typing).partition(b"\x03")
+            if before:
+                self.interpreter.write(before)
+            if ctrl_c and not self._interrupt(self.interpreter):
+                self._typing[:] = ctrl_c + rest
+                self.loop.call_soon(self._pass_on)
+                return
+            self._typing[:] = rest
+
+    def _interrupt(self, interpreter: Interpreter) -> bool:
+        if not interpreter.is_catching_interrupts():
+            interpreter.write(b"\x03")
+            return True
+        if self.service.is_sleeping:
+            self.service.answer(status=opcode.INTERRUPTED)
+            return True
+        return interpreter.interrupt()

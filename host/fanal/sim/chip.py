@@ -1,0 +1,32 @@
+"""What is true of the chips: reset causes, wake reasons, names, wiring, sizes."""
+
+PWRON, HARD, WDT, DEEPSLEEP, SOFT = 1, 2, 3, 4, 5
+WAKE_REASONS = {"ext0": 2, "ext1": 3, "timer": 4, "gpio": 7}
+
+RTC_MEMORY = 2048
+BOOT_MS = 250  # from power or a wake to the first line of Python
+
+MACHINES = {
+    "esp32": "Generic ESP32 module with ESP32",
+    "esp32c3": "ESP32C3 module with ESP32C3",
+    "esp32s3": "Generic ESP32S3 module with ESP32S3",
+}
+
+# which pin is wired to what: as the firmware's profiles and the wiring guide have it.
+# force: the sensor, an ADC that also wakes; battery: behind a divider
+WIRING = {
+    "esp32": {"force": 34, "wake": 34, "battery": 35, "divider": 2},
+    "esp32c3": {"force": 3, "wake": 3, "battery": 4, "divider": 2},
+    "esp32s3": {"force": 4, "wake": 4, "battery": 5, "divider": 2},
+}
+
+# states of a board
+OFF = "off"
+BOOTING = "booting"
+RUNNING = "running"
+PROMPT = "at the prompt"
+ASLEEP = "deep sleep"
+
+# the heap of the interpreter
+HEAP_BUDGET = 256 * 1024
+GENEROUS_HEAP = 1 << 20

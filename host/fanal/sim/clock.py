@@ -1,0 +1,142 @@
+"""The world's time: real, or virtual and standing still while anything computes.
+
+Virtual time is a warped asyncio loop. It moves in one way only: when nothing is ready to run,
+no board computes, and somebody asked for time to pass (`Clock.allow`), the loop jumps to its
+next timer. While a client outside this process holds the clock (`Clock.at_pace`), time runs
+at its ordinary pace instead, since a client like mpremote counts real seconds.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import selectors
+import time
+from collections.abc import Callable, Coroutine, Iterator
+from contextlib import contextmanager
+from typing import Any, TypeVar
+
+T = TypeVar("T")
+
+_POLL_S = 0.0005  # how often to ask whether a board at its prompt has gone quiet
+
+
+class _WarpSelector(selectors.DefaultSelector):
+    """A selector that turns waiting into a jump of the clock."""
+
+    clock: Clock
+
+    def select(self, timeout: float | None = None) -> list[tuple[selectors.SelectorKey, int]]:
+        """Return what is ready; with nothing ready, wait or move the clock by `timeout`."""
+        ready = super().select(0)
+        if ready or (timeout is not None and timeout <= 0):
+            return ready
+        if self.clock.pace:
+            return self._at_pace(timeout)
+        if self.clock.busy():
+            return super().select(_POLL_S)
+        step = self.clock.step(timeout)
+        if step <= 0:
+            return super().select(None)
+        self.clock.now += step
+        return []
+
+    def _at_pace(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
+        began = time.monotonic()
+        ready = super().select(timeout)
+        self.clock.now += time.monotonic() - began
+        return ready
+
+
+class WarpedLoop(asyncio.SelectorEventLoop):
+    """An event loop whose `time()` is the virtual clock's."""
+
+    def __init__(self) -> None:
+        selector = _WarpSelector()
+        self.clock = selector.clock = Clock()
+        super().__init__(selector)
+
+    def time(self) -> float:
+        """Return virtual seconds."""
+        return self.clock.now
+
+
+class Clock:
+    """Virtual time: who holds it still, and how far it may go."""
+
+    virtual = True
+
+    def __init__(self) -> None:
+        self.now = 0.0
+        self.pace = 0
+        self._until: list[float] = []
+        self._watchers: list[Callable[[], bool]] = []
+
+    def watch(self, busy: Callable[[], bool]) -> None:
+        """Time stands still whenever `busy()` is true."""
+        self._watchers.append(busy)
+
+    def unwatch(self, busy: Callable[[], bool]) -> None:
+        """Undo `watch`."""
+        self._watchers.remove(busy)
+
+    def busy(self) -> bool:
+        """Is anything computing?"""
+        return any(watcher() for watcher in self._watchers)
+
+    def step(self, timeout: float | None) -> float:
+        """Return how many seconds the clock may jump now; at most `timeout`, 0 for none."""
+        room = max(self._until, default=self.now) - self.now
+        return room if timeout is None else min(room, timeout)
+
+    @contextmanager
+    def allow(self, seconds: float) -> Iterator[None]:
+        """Let time pass, by jumps, up to `seconds` from now."""
+        until = self.now + seconds
+        self._until.append(until)
+        try:
+            yield
+        finally:
+            self._until.remove(until)
+
+    @contextmanager
+    def at_pace(self) -> Iterator[None]:
+        """Let time pass as on the wall: a client outside this process is at work."""
+        self.pace += 1
+        try:
+            yield
+        finally:
+            self.pace -= 1
+
+
+class WallClock:
+    """Real time, with the same face as `Clock`."""
+
+    virtual = False
+
+    def watch(self, busy: Callable[[], bool]) -> None:
+        """Real time waits for nobody."""
+
+    def unwatch(self, busy: Callable[[], bool]) -> None:
+        """Real time waits for nobody."""
+
+    @contextmanager
+    def allow(self, seconds: float) -> Iterator[None]:
+        """Real time needs no leave."""
+        yield
+
+    @contextmanager
+    def at_pace(self) -> Iterator[None]:
+        """Real time always runs at its pace."""
+        yield
+
+
+def of_running_loop() -> Clock | WallClock:
+    """Return the clock of the loop that runs this."""
+    loop = asyncio.get_running_loop()
+    return loop.clock if isinstance(loop, WarpedLoop) else WallClock()
+
+
+def run_virtual(main: Coroutine[Any, Any, T]) -> T:
+    """Run `main` to its end under virtual time and return what it returns."""
+    with asyncio.Runner(loop_factory=WarpedLoop) as runner:
+        return runner.run(main)

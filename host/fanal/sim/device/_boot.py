@@ -1,0 +1,70 @@
+# From the start of the interpreter to the prompt: swap the modules, mount the flash over
+# everything of the host, then run boot.py and main.py as the board's firmware does.
+import gc
+import usys
+import vfs
+from json import loads
+
+import _bench
+from opcode import HEAP, HELLO, READY
+
+_STAND_INS = ("time", "machine", "esp32", "bluetooth", "network", "os", "sys")
+
+
+def _swap_modules():
+    standing_in = {}
+    for name in _STAND_INS:
+        standing_in[name] = __import__(name)
+    for name in _STAND_INS:
+        usys.modules[name] = standing_in[name]
+        usys.modules["u" + name] = standing_in[name]
+
+
+def _mount(is_fresh):
+    import esp32
+
+    flash = esp32.Partition.find(esp32.Partition.TYPE_DATA, label="vfs")[0]
+    vfs.umount("/")
+    if is_fresh:
+        vfs.VfsLfs2.mkfs(flash)
+    vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32), "/")
+
+
+def _run(name, scope):
+    """Run a file of the flash as the firmware does; True if it asked for a soft reset."""
+    import sys
+
+    try:
+        with open(name) as file:
+            source = file.read()
+    except OSError:
+        return False
+    try:
+        exec(compile(source, name, "exec"), scope)
+    except SystemExit:
+        return True
+    except BaseException as error:
+        sys.print_exception(error)
+    return False
+
+
+def boot(scope):
+    hello = loads(_bench.call(HELLO))
+    _bench.virtual = hello["virtual"]
+    import board
+
+    board.set_up(hello)
+    _swap_modules()
+    usys.path[:] = ["", ".frozen", "/lib"]
+    _mount(hello["fresh"])
+    for name in ("board", "_boot", "_bench", "opcode"):
+        del usys.modules[name]
+    scope.clear()
+    scope["__name__"] = "__main__"
+    hello = None  # its memory is not the firmware's business
+    gc.collect()
+    _bench.call(HEAP, gc.mem_alloc(), gc.mem_free())
+    if _run("boot.py", scope) or (board.runs_main and _run("main.py", scope)):
+        raise SystemExit
+    gc.collect()
+    _bench.call(READY)

@@ -1,0 +1,211 @@
+"""What the chip does for its program: the supervisor's answers to the stand-ins' requests."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+import math
+import struct
+from collections.abc import Callable
+from typing import TYPE_CHECKING
+
+from fanal.sim.chip import GENEROUS_HEAP, HARD, PROMPT, WDT, WIRING
+from fanal.sim.device import opcode
+from fanal.sim.flash import PARTITIONS, PowerCut
+from fanal.sim.interpreter import Interpreter, Request
+
+if TYPE_CHECKING:
+    from fanal.sim.board import Board
+
+_VFS = next(p for p in PARTITIONS if p.label == "vfs")
+
+Wakes = dict[str, tuple[list[int], int]]
+
+
+class Service:
+    """Answers one board's program. `outputs` holds what it drives: pin -> level or duty."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._interpreter: Interpreter | None = None
+        self._request = Request(0, 0, 0, 0, b"")
+        self._wakes: Wakes = {}
+        self._wake: Callable[[str], None] | None = None
+        self._has_irq = False
+        self.is_sleeping = False
+        self.outputs: dict[int, int] = {}
+        self.heap_stand_ins = 0
+        self.heap_free = 0
+
+    def began(self, interpreter: Interpreter) -> None:
+        """A new program starts: nothing is armed."""
+        self._interpreter = interpreter
+        self._wake, self._has_irq, self.is_sleeping = None, False, False
+        self.outputs.clear()
+
+    def __call__(self, request: Request) -> None:
+        """Take a request; it is answered now, later or, by a reset, never."""
+        self._request = request
+        _HANDLERS[request.op](self, request)
+
+    def answer(self, data: bytes = b"", status: int = opcode.OK) -> None:
+        """Answer the outstanding request with what the pins and the clock say now."""
+        assert self._interpreter is not None
+        board = self._board
+        now_us = board.now_us()
+        if board.bench.clock.virtual and status != opcode.INTERRUPTED and not self.is_sleeping:
+            now_us = max(now_us, self._request.now_us)
+        self.is_sleeping = False
+        senses = (board.level, board.senses.force_mv(board.loop.time()), board.senses.battery_mv)
+        self._interpreter.reply(status, senses, now_us, data)
+
+    def level_changed(self) -> None:
+        """The force pin changed: that may wake the chip or interrupt a sleep."""
+        if self._wake is not None:
+            self._wake_by_pin()
+        elif self.is_sleeping and self._has_irq:
+            self.answer(status=opcode.EDGE)
+
+    def _on_hello(self, _: Request) -> None:
+        board = self._board
+        identity = board.identity
+        seed = f"{identity.seed} {identity.mac.hex()} {board.boots}".encode()
+        hello = {
+            "chip": identity.chip,
+            "mac": identity.mac.hex(),
+            "seed": hashlib.sha256(seed).hexdigest(),
+            "virtual": board.bench.clock.virtual,
+            "reset_cause": board.reset_cause,
+            "wake_reason": board.wake_reason,
+            "runs_main": not board.console.wants_raw,
+            "fresh": board.flash.read(_VFS.address, 64) == b"\xff" * 64,
+            "rtc_us": board.rtc_us,
+            "air_port": board.bench.air_port,
+            "pins": WIRING[identity.chip],
+        }
+        self.answer(json.dumps(hello).encode())
+
+    def _on_heap(self, request: Request) -> None:
+        board = self._board
+        if board.chip not in board.bench.heaps:
+            usable = (request.a + request.b) / GENEROUS_HEAP  # the rest is the collector's own
+            needed = request.a + board.bench.heap_budget
+            board.bench.heaps[board.chip] = math.ceil(needed / usable)
+            board.start_again()
+            return
+        self.heap_stand_ins, self.heap_free = request.a, request.b
+        board.console.listens = True
+        self.answer()
+
+    def _on_ready(self, _: Request) -> None:
+        self._board.console.prompt_comes()
+        self.answer()
+        self._board.set_state(PROMPT)
+
+    def _on_sleep(self, request: Request) -> None:
+        self.is_sleeping = True
+        self._board.set_timer("sleep", self._left_s(request), self._slept)
+
+    def _left_s(self, request: Request) -> float:
+        return max(request.now_us - self._board.now_us(), 0) / 1_000_000
+
+    def _slept(self) -> None:
+        if self.is_sleeping:
+            self.answer()
+
+    def _on_program(self, request: Request) -> None:
+        self._operate(lambda: self._board.flash.program(request.a, request.payload))
+
+    def _on_erase(self, request: Request) -> None:
+        self._operate(lambda: self._board.flash.erase(request.a, request.b))
+
+    def _operate(self, operation: Callable[[], None]) -> None:
+        try:
+            operation()
+        except PowerCut:
+            self._board.power_off()
+        except ValueError:
+            self.answer(status=opcode.REFUSED)
+        else:
+            self.answer()
+
+    def _on_rtc_read(self, _: Request) -> None:
+        self.answer(bytes(self._board.retained[: self._board.retained_size]))
+
+    def _on_rtc_write(self, request: Request) -> None:
+        size = len(request.payload)
+        self._board.retained[:size] = request.payload
+        self._board.retained_size = size
+        self.answer()
+
+    def _on_rtc_set(self, request: Request) -> None:
+        (self._board.rtc_us,) = struct.unpack("<q", request.payload)
+        self.answer()
+
+    def _on_deep_sleep(self, request: Request) -> None:
+        board = self._board
+        board.fall_asleep()
+        self._await_wake(request, board.drift, board.wake)
+
+    def _on_light_sleep(self, request: Request) -> None:
+        self.is_sleeping = True
+        self._await_wake(request, 1.0, self._end_light_sleep)
+
+    def _end_light_sleep(self, why: str) -> None:
+        self._wake = None
+        self.answer(status=opcode.OK if why == "timer" else opcode.EDGE)
+
+    def _await_wake(self, request: Request, drift: float, wake: Callable[[str], None]) -> None:
+        self._wakes = json.loads(request.payload)
+        self._wake = wake
+        if request.a:
+            self._board.set_timer("sleep", request.a / 1000 * drift, lambda: wake("timer"))
+        self._wake_by_pin()
+
+    def _wake_by_pin(self) -> None:
+        """Wake if the force pin is one that is watched, at the level that is watched for."""
+        pin = WIRING[self._board.chip]["wake"]
+        for kind, (pins, level) in self._wakes.items():
+            if pin in pins and self._board.level == level and self._wake is not None:
+                wake, self._wake = self._wake, None
+                wake(kind)
+                return
+
+    def _on_reset(self, _: Request) -> None:
+        self._board.restart(HARD)
+
+    def _on_watchdog(self, request: Request) -> None:
+        self._board.set_timer("watchdog", request.a / 1000, lambda: self._board.restart(WDT))
+        self.answer()
+
+    def _on_pin_out(self, request: Request) -> None:
+        self.outputs[request.a] = request.b
+        self._board.bench.changed()
+        self.answer()
+
+    def _on_pin_irq(self, request: Request) -> None:
+        self._has_irq = bool(request.a)
+        self.answer()
+
+    def _on_sense(self, _: Request) -> None:
+        self.answer()
+
+
+_HANDLERS: dict[int, Callable[[Service, Request], None]] = {
+    opcode.HELLO: Service._on_hello,
+    opcode.HEAP: Service._on_heap,
+    opcode.READY: Service._on_ready,
+    opcode.SLEEP: Service._on_sleep,
+    opcode.PROGRAM: Service._on_program,
+    opcode.ERASE: Service._on_erase,
+    opcode.RTC_READ: Service._on_rtc_read,
+    opcode.RTC_WRITE: Service._on_rtc_write,
+    opcode.RTC_SET: Service._on_rtc_set,
+    opcode.DEEP_SLEEP: Service._on_deep_sleep,
+    opcode.LIGHT_SLEEP: Service._on_light_sleep,
+    opcode.RESET: Service._on_reset,
+    opcode.WATCHDOG: Service._on_watchdog,
+    opcode.PIN_OUT: Service._on_pin_out,
+    opcode.PIN_IRQ: Service._on_pin_irq,
+    opcode.SENSE: Service._on_sense,
+}

@@ -1,0 +1,60 @@
+"""The public end of a board's serial line: a raw pseudo-terminal behind a symbolic link.
+
+The link matters: mpremote treats /dev/pts/N as a special case in which its timeouts are off.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import os
+import tty
+from collections.abc import Callable
+from pathlib import Path
+
+
+class Terminal:
+    """A pseudo-terminal at `link`; what a client types goes to `on_input(bytes)`."""
+
+    def __init__(self, link: Path, on_input: Callable[[bytes], None]) -> None:
+        self.link = link
+        self._on_input = on_input
+        self._ours, self._theirs = os.openpty()  # both stay open: clients come and go
+        tty.setraw(self._theirs)
+        os.set_blocking(self._ours, False)
+        link.parent.mkdir(parents=True, exist_ok=True)
+        link.unlink(missing_ok=True)
+        link.symlink_to(os.ttyname(self._theirs))
+        self._waiting = bytearray()
+        self._loop = asyncio.get_running_loop()
+        self._loop.add_reader(self._ours, self._read)
+
+    def write(self, data: bytes) -> None:
+        """Send to whoever is attached. Nobody reading: what does not fit is lost, as on wire."""
+        self._waiting += data
+        self._flush()
+        if len(self._waiting) > 1 << 16:
+            del self._waiting[: -(1 << 16)]
+
+    def close(self) -> None:
+        """Take the line away, as unplugging does."""
+        self._loop.remove_reader(self._ours)
+        self._loop.remove_writer(self._ours)
+        self.link.unlink(missing_ok=True)
+        os.close(self._ours)
+        os.close(self._theirs)
+
+    def _read(self) -> None:
+        try:
+            data = os.read(self._ours, 65536)
+        except (BlockingIOError, OSError):
+            return
+        self._on_input(data)
+
+    def _flush(self) -> None:
+        try:
+            while self._waiting:
+                del self._waiting[: os.write(self._ours, self._waiting)]
+        except BlockingIOError:
+            self._loop.add_writer(self._ours, self._flush)
+            return
+        self._loop.remove_writer(self._ours)

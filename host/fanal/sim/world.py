@@ -1,0 +1,190 @@
+"""The world: boards, an air and a clock in one asyncio process.
+
+    async with World() as world:
+        board = world.add_board("north")
+        board.squeeze("strong_hold")
+        await world.wait_until(lambda: world.air.frames > 0)
+
+Tests drive it in-process, `fanal sim start` serves it (`control.py`). Under `run_virtual` its
+time is virtual. A folder keeps its boards: a second world in the same folder resumes them.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import hashlib
+import json
+import tempfile
+from collections.abc import Callable
+from contextlib import AbstractContextManager
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, Self
+
+from fanal import firmware_image
+from fanal.sim import clock
+from fanal.sim.air import Air
+from fanal.sim.board import Bench, Board, Identity
+from fanal.sim.chip import BOOT_MS, HEAP_BUDGET, WIRING
+from fanal.sim.controller import AirServer
+from fanal.sim.flash import firmware_flash
+from fanal.sim.interpreter import Hatchery
+
+_STATE = "world.json"
+# chip -> heap found at a first boot; the same for every world of this process with that budget
+_HEAPS: dict[int, dict[str, int]] = {}
+
+
+@dataclass(frozen=True)
+class Outcome:
+    """What a client outside the process ended with."""
+
+    exit_code: int
+    output: str
+
+
+class World:
+    """A bench of virtual boards. See the module's text for its use.
+
+    directory: where boards are kept, a temporary folder if None. seed: of everything random.
+    boot_ms: what a chip takes from power to its program. firmware: the folder of an image, the
+    installed one if None; "" for boards that hold nothing.
+    """
+
+    def __init__(
+        self,
+        directory: Path | None = None,
+        *,
+        seed: int = 0,
+        air_port: int = 0,
+        boot_ms: int = BOOT_MS,
+        heap_budget: int = HEAP_BUDGET,
+        firmware: Path | str | None = None,
+    ) -> None:
+        self.seed, self.boot_ms, self.heap_budget = seed, boot_ms, heap_budget
+        self.boards: dict[str, Board] = {}
+        self._temporary = None
+        if directory is None:
+            self._temporary = tempfile.TemporaryDirectory(prefix="fanal-sim-")
+            directory = Path(self._temporary.name)
+        self.directory = directory
+        self._air_port = air_port
+        self._firmware = firmware
+
+    async def __aenter__(self) -> Self:
+        """Open the air and bring the boards of the folder back, powered off."""
+        self.clock = clock.of_running_loop()
+        self._changed = asyncio.Event()
+        self.air = Air(self.seed)
+        self.air.tap(lambda _: self._changed.set())
+        self._server = AirServer(self.air)
+        await self._server.start(self._air_port)
+        self._bench = Bench(
+            Hatchery(), self.clock, self._server.port, self._changed.set, self.heap_budget,
+            _HEAPS.setdefault(self.heap_budget, {}),
+        )  # fmt: skip
+        self.directory.mkdir(parents=True, exist_ok=True)
+        for kept in self._kept():
+            self._assemble(
+                Identity(kept["name"], kept["chip"], bytes.fromhex(kept["mac"]), kept["seed"])
+            )
+        return self
+
+    async def __aexit__(self, *_: object) -> None:
+        """End everything; what is in flash stays in the folder."""
+        for board in self.boards.values():
+            board.close()
+        await self._server.close()
+        self._bench.hatchery.close()
+        if self._temporary is not None:
+            self._temporary.cleanup()
+
+    @property
+    def air_address(self) -> str:
+        """HOST:PORT of the air, for `--air` and `scanner_backend`."""
+        return f"127.0.0.1:{self._server.port}"
+
+    def add_board(
+        self,
+        name: str | None = None,
+        chip: str = "esp32c3",
+        *,
+        seed: int | None = None,
+        powered: bool = True,
+    ) -> Board:
+        """Add a board, with the firmware in its flash. Raises ValueError if it cannot be."""
+        name = name or self._free_name()
+        if name in self.boards:
+            raise ValueError(f"there is a board called {name} already")
+        if chip not in WIRING:
+            raise ValueError(f"no such chip: {chip}; known are {', '.join(WIRING)}")
+        if not name.replace("-", "").replace("_", "").isalnum():
+            raise ValueError("a board's name is letters, digits, - and _")
+        seed = self.seed if seed is None else seed
+        mac = bytearray(hashlib.sha256(f"mac {seed} {name}".encode()).digest()[:6])
+        mac[0] = mac[0] & 0xFC | 0x02  # locally administered, of nobody's range
+        board = self._assemble(Identity(name, chip, bytes(mac), seed))
+        self._keep()
+        if powered:
+            board.power_on()
+        return board
+
+    async def run_for(self, seconds: float) -> None:
+        """Let time pass."""
+        with self.clock.allow(seconds):
+            await asyncio.sleep(seconds)
+
+    async def wait_until(self, is_so: Callable[[], Any], timeout_s: float = 60) -> None:
+        """Let time pass until `is_so()`. Raises TimeoutError after `timeout_s`, world time."""
+        with self.clock.allow(timeout_s):
+            async with asyncio.timeout(timeout_s):
+                while not is_so():
+                    self._changed.clear()
+                    await self._changed.wait()
+
+    def at_pace(self) -> AbstractContextManager[None]:
+        """Let time run as on the wall while a client outside this process is at work."""
+        return self.clock.at_pace()
+
+    async def run_client(self, *command: str) -> Outcome:
+        """Run a program, such as mpremote, against this world, time at its ordinary pace."""
+        with self.at_pace():
+            process = await asyncio.create_subprocess_exec(
+                *command,
+                stdin=asyncio.subprocess.DEVNULL,
+                stdout=asyncio.subprocess.PIPE,
+                stderr=asyncio.subprocess.STDOUT,
+            )
+            output, _ = await process.communicate()
+        return Outcome(process.returncode or 0, output.decode(errors="replace"))
+
+    def _assemble(self, identity: Identity) -> Board:
+        folder = self.directory / identity.name
+        folder.mkdir(exist_ok=True)
+        chip_file = folder / "flash.bin"
+        if not chip_file.exists() and self._firmware != "":
+            image = Path(self._firmware) if self._firmware else firmware_image.locate().folder
+            chip_file.write_bytes(firmware_flash(image))
+        board = Board(self._bench, identity, folder, self.boot_ms)
+        self.boards[identity.name] = board
+        return board
+
+    def _free_name(self) -> str:
+        number = len(self.boards) + 1
+        while f"b{number}" in self.boards:
+            number += 1
+        return f"b{number}"
+
+    def _kept(self) -> list[dict[str, Any]]:
+        try:
+            kept: list[dict[str, Any]] = json.loads((self.directory / _STATE).read_text())["boards"]
+        except FileNotFoundError:
+            return []
+        return kept
+
+    def _keep(self) -> None:
+        boards = [
+            asdict(board.identity) | {"mac": board.identity.mac.hex()}
+            for board in self.boards.values()
+        ]
+        (self.directory / _STATE).write_text(json.dumps({"boards": boards}, indent=1))
