@@ -25,6 +25,7 @@ class Scanner(BaseBleakScanner):
         if self.failures:
             failure = self.failures.pop(0)
             if failure is None:
+                self.running.append(self)  # half started
                 await asyncio.sleep(1e6)
             raise failure
         self.running.append(self)

@@ -174,13 +174,14 @@ def test_a_forgery_is_unknown_and_raises_nothing(fleet: PaperFleet, beacon: Pape
     assert not of(Sighting, found)
 
 
-def test_forty_unheard_events_are_found_without_more_traffic(
-    fleet: PaperFleet, beacon: PaperBeacon
+@pytest.mark.parametrize("event", [41, 700])
+def test_unheard_events_are_found_without_more_traffic(
+    fleet: PaperFleet, beacon: PaperBeacon, event: int
 ) -> None:
-    found = sit(fleet, [heard(beacon.alert(41), T0 + 1000)], 10)
+    found = sit(fleet, [heard(beacon.alert(event), T0 + 1000)], 10)
     assert [r.reason for r in of(Refusal, found)] == ["unknown"]
-    assert [s.event for s in of(Sighting, found)] == [41]
-    assert list(fleet.registry.lines()) == [(beacon.id, 41)]
+    assert [s.event for s in of(Sighting, found)] == [event]
+    assert list(fleet.registry.lines()) == [(beacon.id, event)]
 
 
 def test_a_beacon_provisioned_while_we_listen(fleet: PaperFleet) -> None:
@@ -238,9 +239,27 @@ def test_a_flood_does_not_keep_the_listener_from_an_alert(
     fleet: PaperFleet, beacon: PaperBeacon
 ) -> None:
     junk = [heard(bytes([0x20, i % 256, i // 256]) + bytes(20), T0) for i in range(3000)]
-    found = sit(fleet, [*junk, heard(beacon.alert(1), T0 + 1000)], 5)
+    turns = []
+
+    async def others() -> None:
+        while len(turns) < 6000:
+            turns.append(1)
+            await asyncio.sleep(0)
+
+    def frames() -> Iterator[Heard]:
+        tasks.append(asyncio.create_task(others()))
+        yield from junk
+        turns_before.append(len(turns))
+        yield heard(beacon.alert(1), T0 + 1000)
+        turns_after.append(len(turns))
+
+    tasks: list[Any] = []
+    turns_before: list[int] = []
+    turns_after: list[int] = []
+    found = sit(fleet, frames(), 5)
     assert len(of(Refusal, found)) == 3000
     assert len(of(Sighting, found)) == 1
+    assert turns_after[0] - turns_before[0] >= 3000  # a turn for others after each packet
 
 
 def test_keys_of_other_stations_are_left_out(fleet: PaperFleet, beacon: PaperBeacon) -> None:
@@ -255,7 +274,7 @@ def test_replays_by_the_thousand_are_one_row_a_minute(beacon: PaperBeacon) -> No
     resolver = Resolver([beacon.first_keys()])
     payload = beacon.alert(1)
     for i in range(3000):
-        t_ms = T0 if i == 0 else T0 + HOUR_MS + 60 * i
+        t_ms = T0 + i if i < 10 else T0 + HOUR_MS + 60 * i
         for outcome in resolver.take(heard(payload, t_ms)):
             recorder(outcome)  # type: ignore[arg-type]
     assert [s.verdict for s in written] == [FRESH, REPLAY, REPLAY, REPLAY]

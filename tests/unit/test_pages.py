@@ -110,6 +110,12 @@ def test_pages_of_an_old_event_prove_nothing_about_the_new_one(resolver: Resolve
     assert not of(SignatureVerified, outcomes)
 
 
+def test_a_page_that_was_ours_is_nobodys_hours_later(resolver: Resolver) -> None:
+    page = BEACON.pages(1)[0]
+    assert of(PageMatched, take(resolver, BEACON.alert(1), page))
+    assert of(Refusal, take(resolver, page, t_ms=T0 + 5 * HALF_HOUR_MS))
+
+
 def test_the_signed_status_must_be_that_of_the_slot(resolver: Resolver) -> None:
     outcomes = take(resolver, BEACON.alert(1), *BEACON.pages(1, status=0x30))
     assert len(of(PageMatched, outcomes)) == 12
@@ -121,7 +127,9 @@ def test_the_signed_status_must_be_that_of_the_slot(resolver: Resolver) -> None:
 
 def test_low_status_bits_are_not_signed(resolver: Resolver) -> None:
     low = BEACON.alert(1, status=0x2A)  # battery low, resumed
-    assert of(SignatureVerified, take(resolver, low, *BEACON.pages(1, status=0x20)[:3]))
+    outcomes = take(resolver, low, low, BEACON.alert(1), *BEACON.pages(1, status=0x20)[:3])
+    assert of(SignatureVerified, outcomes)
+    assert resolver._pages._slots[BEACON.id, 1, 0]._statuses == [0x20]
 
 
 def test_another_beacons_signature_is_not_accepted(resolver: Resolver) -> None:

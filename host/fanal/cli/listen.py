@@ -67,9 +67,13 @@ def listen_command(
 
         backend = scanner_backend(air)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
-        keyring = Keyring.unlock(session.fleet_dir, console.read_passphrase(passphrase_file))
+        passphrase = console.read_passphrase(passphrase_file)
+        with console.steps() as on_step:
+            on_step("Opening the keyring")
+            keyring = Keyring.unlock(session.fleet_dir, passphrase)
+            roots = _roots(keyring, registry.watched())
         show = Show.silent() if as_json else Show.objects() if as_jsonl else Show.lines()
-        sitting = Sitting(registry, _roots(keyring, registry.watched()), show, until)
+        sitting = Sitting(registry, roots, show, until)
         ended = sitting.run(Radio(backend=backend, adapter=adapter), seconds)
         sitting.summarise()
         if as_json:

@@ -69,6 +69,7 @@ class Sitting:
         self.account = Account(self.places, paint=_paint)
         self.resolver = Resolver([])
         self.radio: Radio | None = None
+        self.is_greeted = False
         self.is_deaf = False
         self.has_come = False
         self.began_s = time.monotonic()
@@ -77,7 +78,6 @@ class Sitting:
         """Listen until the end and return the exit code."""
         self.radio = radio
         self._watch_new()
-        self._greet()
         try:
             asyncio.run(self._listen(radio, seconds))
         except KeyboardInterrupt:
@@ -134,6 +134,8 @@ class Sitting:
 
     def _take(self, event: Event) -> None:
         if isinstance(event, RadioState):
+            if not self.is_greeted:
+                self._greet()
             was_deaf, self.is_deaf = self.is_deaf, event.kind == DEAF
             _tell_radio(event, was_deaf)
         self.show.event(event)
@@ -170,6 +172,7 @@ class Sitting:
             console.note(f"{whose} cannot be recognised here: that takes the officer's keys.")
 
     def _greet(self) -> None:
+        self.is_greeted = True
         today = datetime.now().astimezone().strftime("%Y-%m-%d; times are %Z (UTC%z)")
         number = len(self.places)
         beacons = "1 beacon" if number == 1 else f"{number} beacons"
