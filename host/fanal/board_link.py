@@ -46,15 +46,17 @@ class BoardLink:
         port: str,
         *,
         attach_s: float = ATTACH_S,
+        answer_s: float = ANSWER_S,
         on_waiting: Callable[[], None] | None = None,
     ) -> None:
         """port: a device path, never resolved (mpremote treats /dev/pts/N specially).
 
-        attach_s: how long to wait for a prompt. on_waiting: called once if it does not come at
-        once, so that a person can be told to press the reset button.
+        attach_s: how long to wait for a prompt; answer_s: for an answer. on_waiting: called once
+        if the prompt does not come at once, to tell a person to press the reset button.
         """
         self.port = port
         self._attach_s = attach_s
+        self._answer_s = answer_s
         self._on_waiting = on_waiting
         self._transport: Any = None
         self._mac: str | None = None
@@ -88,7 +90,7 @@ class BoardLink:
                 f"The beacon on {self.port} did not go back to its work.", advice, port=self.port
             )
 
-    def call(self, function: str, *args: str | int, timeout_s: float = ANSWER_S) -> dict[str, Any]:
+    def call(self, function: str, *args: str | int) -> dict[str, Any]:
         """Call one console function and return its JSON object.
 
         Raises BoardRefused (it said no), BoardLost (no answer, or not a beacon's).
@@ -96,7 +98,7 @@ class BoardLink:
         arguments = ", ".join(repr(arg) for arg in args)
         command = f"from beacon import console\nconsole.{function}({arguments})"
         try:
-            output, problem = self._guarded(self._transport.exec_raw, command, timeout_s)
+            output, problem = self._guarded(self._transport.exec_raw, command, self._answer_s)
         except _LOST:
             raise self._lost() from None
         if problem:

@@ -134,9 +134,9 @@ def test_a_board_that_stops_answering(tmp_path):
     with (
         PaperRepl(tmp_path, answering(None)) as repl,
         pytest.raises(BoardLost) as caught,
-        BoardLink(repl.port) as board,
+        BoardLink(repl.port, answer_s=0.3) as board,
     ):
-        board.call("provision", KEY, timeout_s=0.3)
+        board.call("provision", KEY)
     assert caught.value.code == "silent"
     assert KEY not in said(caught.value)
 
