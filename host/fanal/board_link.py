@@ -6,7 +6,6 @@ may be a key, appears in none of them.
 """
 
 import contextlib
-import io
 import json
 import re
 import struct
@@ -15,11 +14,15 @@ from collections.abc import Callable
 from types import TracebackType
 from typing import Any, Self
 
+from mpremote import transport_serial
 from mpremote.transport import TransportError
 from mpremote.transport_serial import SerialTransport
 
 from fanal import serial_port
 from fanal.error import BoardLost, BoardRefused, FanalError
+
+# its remarks on stdout would spoil our results; redirecting stdout would swallow other threads'
+transport_serial.print = lambda *_: None
 
 ANSWER_S = 30.0
 ATTACH_S = 20.0
@@ -98,7 +101,7 @@ class BoardLink:
         arguments = ", ".join(repr(arg) for arg in args)
         command = f"from beacon import console\nconsole.{function}({arguments})"
         try:
-            output, problem = self._guarded(self._transport.exec_raw, command, self._answer_s)
+            output, problem = self._transport.exec_raw(command, self._answer_s)
         except _LOST:
             raise self._lost() from None
         if problem:
@@ -107,6 +110,7 @@ class BoardLink:
         if reply.get("ok") is not True:
             raise BoardRefused(
                 _without(args, _plain(str(reply.get("message", "The board refused.")))),
+                "`fanal verify` says what is wrong with the board.",
                 code=_plain(str(reply.get("error", "refused"))),
                 port=self.port,
             )
@@ -146,7 +150,7 @@ class BoardLink:
             is_first = False
 
     def _enter(self, *, soft_reset: bool, patience_s: float) -> None:
-        self._guarded(self._transport.enter_raw_repl, soft_reset, patience_s)
+        self._transport.enter_raw_repl(soft_reset, patience_s)
 
     def _hand_back(self) -> bool:
         """Return the board to its loop and close the port; say whether that is certain."""
@@ -164,19 +168,14 @@ class BoardLink:
         # a call may have been interrupted: get a prompt first
         self._enter(soft_reset=False, patience_s=_RAW_PROMPT_S)
         command = "from beacon import console\nconsole.leave()"
-        self._guarded(self._transport.exec_raw_no_follow, command)
-        answer = self._guarded(self._transport.read_until, 1, b"\n", _LEAVE_S)
+        self._transport.exec_raw_no_follow(command)
+        answer = self._transport.read_until(1, b"\n", _LEAVE_S)
         if b'"ok": true' not in answer and b'"ok":true' not in answer:
             # not our console: at least start its own program again
             self._transport.serial.write(b"\r\x03\x02\x04")
             raise TransportError("no leave")
         with contextlib.suppress(*_LOST):  # it may be restarting already
             self._transport.exit_raw_repl()
-
-    def _guarded(self, act: Callable[..., Any], *args: Any) -> Any:
-        """Call into mpremote, whose remarks on stdout would spoil ours."""
-        with contextlib.redirect_stdout(io.StringIO()):
-            return act(*args)
 
     # -- answers
 

@@ -259,7 +259,13 @@ def _configured(
     in_force = dict(status.settings)
     if not must and not status.faults and _holds(in_force, wanted):
         return in_force
-    reply = board.call("configure", json.dumps({**in_force, **wanted}))
+    try:
+        reply = board.call("configure", json.dumps({**in_force, **wanted}))
+    except BoardRefused as refusal:
+        if refusal.code != "bad_setting":
+            raise
+        hint = "Check the names and values of --set, and run the command again."
+        raise UsageError(refusal.sentence, hint, code=refusal.code) from None
     in_force = reply.get("settings") or {}
     if not isinstance(in_force, dict) or not _holds(in_force, wanted):
         raise ReadBackError(

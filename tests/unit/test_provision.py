@@ -4,7 +4,7 @@ from collections import Counter
 
 import pytest
 from fanal import certificate
-from fanal.error import BoardLost, BoardRefused, FanalError, IntegrityError, ReadBackError
+from fanal.error import BoardLost, FanalError, IntegrityError, ReadBackError
 from fanal.provision import Request, provision
 from fanal.registry import PROVISIONED, RESERVED, RETIRED, Clash
 from fanal_protocol import keys
@@ -359,8 +359,15 @@ def test_settings_that_read_back_differently_are_refused(fleet):
 
 
 def test_a_bad_setting_is_the_boards_to_refuse(fleet):
-    with pytest.raises(BoardRefused):
-        run(PaperBoard(), fleet, Request("a", settings={"loud": True}))
+    board = PaperBoard()
+    with pytest.raises(FanalError) as caught:
+        run(board, fleet, request_with_setting("loud", True))
+    assert (caught.value.code, caught.value.exit_code) == ("bad_setting", 2)
+    assert_whole(fleet, board, run(board, fleet))
+
+
+def request_with_setting(name, value):
+    return Request(REQUEST.site, REQUEST.place, REQUEST.profile, {name: value})
 
 
 def test_another_board_at_the_end_is_noticed(fleet):
