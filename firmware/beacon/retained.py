@@ -20,9 +20,9 @@ _EVENT = const(2)
 _BACKOFF = const(3)
 _CHECK_BYTES = const(8)
 _HEADER = b"FNR1"
-_EVENT_BODY = ">IBBBBHIIIIIQ16s16s32s32s"
-_QUIET_BODY = ">QQBBH"
-_BACKOFF_BODY = ">IQI"
+_EVENT_BODY = ">IBBBBHIIIIIq16s16s32s32s"
+_QUIET_BODY = ">qqBBH"
+_BACKOFF_BODY = ">IqI"
 
 # n: the event. state: of event.Event. held_over: does the detector wait for a release.
 # baseline_mv: its reading at rest, or NO_BASELINE. unit: the last one reserved. age_ms, renewed_ms,
@@ -101,7 +101,11 @@ def armed_for_s(record, now_ms):
     record: a QuietRecord. now_ms: the RTC's clock, which must not have gone back.
     """
     left_ms = record.drill_until_ms - now_ms
-    if now_ms < record.seen_ms or not 0 < left_ms <= DRILL_MOST_S * 1000:
+    if (
+        not record.drill_until_ms
+        or now_ms < record.seen_ms
+        or not 0 < left_ms <= DRILL_MOST_S * 1000
+    ):
         return 0
     return (left_ms + 999) // 1000
 

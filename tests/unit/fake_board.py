@@ -13,7 +13,7 @@ from pathlib import Path
 ROOT = Path(__file__).resolve().parents[2]
 sys.path[:0] = [str(ROOT / "tests" / "shim"), str(ROOT / "firmware")]
 
-from beacon import event, life, profile, radio, retained, schedule, squeeze, store, vault  # noqa: E402, F401  # noqa: E402, F401
+from beacon import event, life, profile, radio, retained, schedule, squeeze, store, vault  # noqa: E402, F401
 from beacon.settings import Settings  # noqa: E402, F401
 from fanal_protocol import advert, alert, frame, keys, signature, slot  # noqa: E402
 

@@ -16,6 +16,7 @@ from tests.unit.fake_board import (
     event_secrets,
     life,
     retained,
+    slot,
     squeeze,
     vault,
 )
@@ -55,6 +56,11 @@ class Invariants(World):
             assert self.unit.setdefault(heard.address, nonce) == nonce
             assert self.sealed.setdefault((heard.n, nonce), heard.payload) == heard.payload
             assert heard.plain.status & 0x05 == 0
+            reserved = retained.decode(self.rtc.memory())
+            assert (reserved.n, reserved.unit // event.UNITS_PER_SLOT) == (heard.n, heard.slot)
+            mask = slot.mask(event_secrets(heard.n)[0], heard.slot)
+            q = int.from_bytes(heard.payload[9:11], "big")
+            assert slot.unmasked(q, mask) == reserved.unit % event.UNITS_PER_SLOT
             self.owed_ms = None
 
     def slept(self, sleep):
@@ -254,6 +260,24 @@ def test_a_hold_during_the_track_phase_is_the_same_event():
     world.run(world.now_ms + 8000)
     assert alerts(world, 1)[-1].plain.phase == 0
     assert world.newest == 1
+
+
+@pytest.mark.parametrize("late_ms", range(100, 2100, 200))
+def test_a_hold_right_after_a_burst_seals_no_unit_twice(late_ms):
+    """The unit may be used already, under another phase: then it is pages until the next."""
+    world = squeezed(event_s=600)
+    world.run(world.now_ms + 20000)
+    start_ms = world.heard[0].t_ms
+    opened = world.life._emission.event if world.life else None
+    while opened is None or opened._bursting_to_ms == 0:
+        world.run(world.now_ms + 20)
+        opened = world.life._emission.event if world.life else None
+    burst_end_ms = world.now_ms + opened._bursting_to_ms - opened.age_ms
+    accepted_ms = burst_end_ms + late_ms
+    world.press(accepted_ms - 3000 - world.now_ms, 3100)
+    world.run(accepted_ms + 5000)
+    assert alerts(world, 1)[-1].plain.phase == 0
+    assert world.heard[-1].t_ms > burst_end_ms > start_ms
 
 
 def test_a_cut_resumes_with_the_next_event_and_says_so():
