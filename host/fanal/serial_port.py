@@ -53,7 +53,7 @@ def why_not(port: str) -> FanalError:
             code="permission",
             port=port,
         )
-    if not _is_device(port):
+    if not _is_serial(port):
         return DeviceError(
             f"{port} is not a serial port.", "Check the name.", code="no_port", port=port
         )
@@ -66,8 +66,17 @@ def why_not(port: str) -> FanalError:
     )
 
 
-def _is_device(port: str) -> bool:
-    return os.name == "nt" or Path(port).is_char_device()
+def _is_serial(port: str) -> bool:
+    if os.name == "nt":
+        return True
+    try:
+        handle = os.open(port, os.O_RDWR | os.O_NOCTTY | os.O_NONBLOCK)
+    except OSError:
+        return Path(port).is_char_device()  # locked, or failing: not to be told from here
+    try:
+        return os.isatty(handle)
+    finally:
+        os.close(handle)
 
 
 def _group(port: str) -> str:

@@ -206,11 +206,12 @@ def test_no_such_port(tmp_path):
     assert (caught.value.code, caught.value.exit_code) == ("no_port", 3)
 
 
-def test_a_port_that_is_a_file(tmp_path):
+def test_a_port_that_is_something_else(tmp_path):
     (tmp_path / "file").touch()
-    with pytest.raises(DeviceError) as caught, BoardLink(str(tmp_path / "file")):
-        pass
-    assert caught.value.code == "no_port"
+    for path in (str(tmp_path / "file"), str(tmp_path), os.devnull):
+        with pytest.raises(DeviceError) as caught, BoardLink(path):
+            pass
+        assert caught.value.code == "no_port"
 
 
 def test_a_port_that_is_not_ours_to_open(tmp_path, monkeypatch):

@@ -32,12 +32,12 @@ def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -
     from fanal.serial_port import find_port
 
     port = find_port(port)
-    with (
-        console.steps() as on_step,
-        BoardLink(port, on_waiting=_reset_disarms if disarm else console.ask_for_reset) as board,
-    ):
-        on_step("Talking to the beacon")
-        done = drill.disarm(board) if disarm else drill.arm(board, minutes)
+    ask = _reset_disarms if disarm else console.ask_for_reset
+    with console.steps() as on_step:
+        on_step(f"Waiting for the beacon on {port}")
+        with BoardLink(port, on_waiting=ask) as board:
+            on_step("Talking to the beacon")
+            done = drill.disarm(board) if disarm else drill.arm(board, minutes)
     if as_json:
         console.print_json({"ok": True, "port": port, **asdict(done)})
     elif done.armed_s:
