@@ -18,19 +18,16 @@ from fanal import certificate
 from fanal.error import (
     BoardRefused,
     DeviceError,
-    FanalError,
     IntegrityError,
     ReadBackError,
     UsageError,
 )
+from fanal.identity import identified
 from fanal.keyring import Station
-from fanal.registry import PROVISIONED, RETIRED, VERIFIED, Registry, Reservation
-from fanal.status import Board, Status, prove, read_status, require_own_id, require_protocol
+from fanal.registry import PROVISIONED, VERIFIED, Registry, Reservation
+from fanal.status import Board, Status, read_status
 
 DEFAULT_PROFILE = "fixed"
-
-CORRUPT = "corrupt"  # the id by which a vault that cannot be read is wiped
-VAULT_CORRUPT = "vault_corrupt"  # the fault that a board reports then
 
 _CHECK = b"fanal/1 first key check"
 _CHECK_BYTES = 8
@@ -52,6 +49,11 @@ class Request:
     settings: Mapping[str, Any] | None = None
     replace: bool = False
     wipe: str | None = None
+
+    @property
+    def may_replace(self) -> bool:
+        """Whether another identity registered for this board may be retired for the new one."""
+        return self.replace or self.wipe is not None
 
 
 @dataclass(frozen=True)
@@ -87,9 +89,11 @@ def provision(
     ReadBackError; run it again after any of them. on_step: told what is about to happen.
     """
     on_step("Reading the board")
-    status, public_key = _identified(board, registry, request, on_step)
+    status, public_key = identified(
+        board, registry, wipe=request.wipe, replace=request.may_replace, on_step=on_step
+    )
     wanted = _reservation(registry, status, public_key, station, request)
-    known = registry.check(wanted, replace=_may_replace(request))
+    known = registry.check(wanted, replace=request.may_replace)
     is_complete = known is not None and known.state in _COMPLETE
     if is_complete and not status.is_provisioned:
         raise _forgetful(wanted.beacon_id)
@@ -98,7 +102,7 @@ def provision(
         if known is None and status.is_provisioned:
             # nothing is reserved for a key that may be another station's; it writes nothing
             _offer_key(board, station, wanted)
-        registry.reserve(wanted, replace=_may_replace(request))
+        registry.reserve(wanted, replace=request.may_replace)
         _offer_key(board, station, wanted)
     on_step("Configuring and registering")
     wanted_settings = {"profile": wanted.profile, **(request.settings or {})}
@@ -110,89 +114,6 @@ def provision(
         wanted.beacon_id, public_key, wanted.mac, wanted.chip, wanted.site, wanted.place,
         wanted.profile, changed, after.faults,
     )  # fmt: skip
-
-
-# -- before anything is written
-
-
-def _identified(
-    board: Board, registry: Registry, request: Request, on_step: Callable[[str], None]
-) -> tuple[Status, bytes]:
-    """Return the status of a board that has a key, and that key, which it has proved to hold."""
-    status = _ready(board, registry, request)
-    if status.public_key is None:
-        _require_free_board(registry, status, request)
-        on_step("The board makes its key")
-        board.call("create_identity")
-        status = _ready(board, registry, request)
-    if status.public_key is None:
-        raise ReadBackError("The board made a key and shows none.", "Run the command again.")
-    on_step("The board proves that it holds its key")
-    prove(board, status.public_key)
-    return status, status.public_key
-
-
-def _ready(board: Board, registry: Registry, request: Request) -> Status:
-    """Return the status of a board that may be provisioned now, wiped if that was asked for."""
-    status = read_status(board)
-    require_protocol(status)
-    if status.event is not None:
-        raise FanalError(
-            "The beacon is in the middle of an event: somebody may need help.",
-            "Find out; if it is nothing, let it end, then provision.",
-            code="in_event",
-        )
-    if status.drill_armed_s:
-        raise FanalError(
-            "A drill is armed on this beacon.", "Take it back with `fanal drill --disarm`.",
-            code="drill_armed",
-        )  # fmt: skip
-    require_own_id(status)
-    if request.wipe is not None:
-        status = _wiped(board, registry, status, request.wipe)
-    if VAULT_CORRUPT in status.faults:
-        raise IntegrityError(
-            "The board's vault holds a record that cannot be read.",
-            f"Erase it with `--wipe {CORRUPT}`; the board then makes a new key.",
-            code=VAULT_CORRUPT,
-        )
-    return status
-
-
-def _wiped(board: Board, registry: Registry, status: Status, beacon_id: str) -> Status:
-    """Erase the identity `beacon_id` from the board, unless an earlier run did; return its status.
-
-    A vault that cannot be read has the id CORRUPT.
-    """
-    present = CORRUPT if VAULT_CORRUPT in status.faults else status.beacon_id
-    if present != beacon_id:
-        replaced = registry.find(beacon_id)
-        if not status.is_provisioned or (replaced is not None and replaced.state == RETIRED):
-            return status
-        raise UsageError(
-            f"The board is beacon {present}, not {beacon_id}; nothing was erased.",
-            "Check the label; --wipe needs the id of the identity to erase.",
-        )
-    board.call("wipe", beacon_id)
-    after = read_status(board)
-    if after.public_key is not None or VAULT_CORRUPT in after.faults:
-        raise ReadBackError("The board still holds what it erased.", "Flash it anew.")
-    return after
-
-
-def _may_replace(request: Request) -> bool:
-    return request.replace or request.wipe is not None
-
-
-def _require_free_board(registry: Registry, status: Status, request: Request) -> None:
-    """Refuse before the board makes a key that its registered identity would forbid."""
-    other = registry.active_on(status.mac)
-    if other is not None and not _may_replace(request):
-        raise FanalError(
-            f"This board is registered as {other.beacon_id} ({other.site}) but holds no key.",
-            f"If it was erased, retire {other.beacon_id} and make a new key with --replace.",
-            code="mac_in_use",
-        )
 
 
 def _reservation(

@@ -138,7 +138,8 @@ class PaperBoard:
         return {"drill_armed_s": 0}
 
     def _wipe(self, beacon_id: str) -> dict[str, Any]:
-        if beacon_id != keys.beacon_id(self.public_key):
+        is_corrupt = "vault_corrupt" in self.says.pop("faults", [])
+        if beacon_id != ("corrupt" if is_corrupt else keys.beacon_id(self.public_key)):
             raise BoardRefused("That is not the id of this beacon.", code="wrong_id")
         self.seed, self.event_key, self.n = None, None, 0
         return {"wiped": True}

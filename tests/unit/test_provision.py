@@ -379,6 +379,17 @@ def test_another_board_at_the_end_is_noticed(fleet):
     assert caught.value.code == "other_board"
 
 
+def test_a_vault_that_cannot_be_read_is_erased_by_name(fleet):
+    board = PaperBoard()
+    old = run(board, fleet).beacon_id
+    board.seed = board.event_key = None
+    board.says = {"faults": ["vault_corrupt"]}
+    done = run(board, fleet, request_with(wipe="corrupt"))
+    assert_whole(fleet, board, done)
+    assert fleet.registry.find(old).state == RETIRED
+    assert_invariants(fleet, board)
+
+
 def test_the_wrong_id_erases_nothing(fleet):
     board = PaperBoard()
     run(board, fleet)
