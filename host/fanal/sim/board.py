@@ -22,6 +22,7 @@ from fanal.sim.chip import (
     HEAP_BUDGET,
     MACHINES,
     OFF,
+    PROMPT,
     PWRON,
     RTC_MEMORY,
     RUNNING,
@@ -241,6 +242,15 @@ class Board:
         if name in self._timers:
             self._timers[name].cancel()
         self._timers[name] = self.loop.call_later(seconds, action)
+
+    @property
+    def is_at_prompt(self) -> bool:
+        """Has its program ended, so that whatever it does comes from the serial line?"""
+        return self.state == PROMPT
+
+    def true_s(self, its_us: int) -> float:
+        """Return the world's time at microseconds of this boot."""
+        return self._origin_s + its_us / 1_000_000
 
     def now_us(self) -> int:
         """Return microseconds since this boot, or this sleep, began."""

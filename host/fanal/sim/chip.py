@@ -13,11 +13,11 @@ MACHINES = {
 }
 
 # which pin is wired to what: as the firmware's profiles and the wiring guide have it.
-# force: the sensor, an ADC that also wakes; battery: behind a divider
+# force: the sensor, an ADC; wake: a digital input on the same node; battery: behind a divider
 WIRING = {
-    "esp32": {"force": 34, "wake": 34, "battery": 35, "divider": 2},
-    "esp32c3": {"force": 3, "wake": 3, "battery": 4, "divider": 2},
-    "esp32s3": {"force": 4, "wake": 4, "battery": 5, "divider": 2},
+    "esp32": {"force": 34, "wake": 33, "battery": 35, "divider": 2},
+    "esp32c3": {"force": 3, "wake": 4, "battery": 1, "divider": 2},
+    "esp32s3": {"force": 4, "wake": 5, "battery": 6, "divider": 2},
 }
 
 # states of a board

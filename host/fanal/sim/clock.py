@@ -9,6 +9,7 @@ at its ordinary pace instead, since a client like mpremote counts real seconds.
 from __future__ import annotations
 
 import asyncio
+import math
 import selectors
 import time
 from collections.abc import Callable, Coroutine, Iterator
@@ -54,6 +55,11 @@ class WarpedLoop(asyncio.SelectorEventLoop):
         selector = _WarpSelector()
         self.clock = selector.clock = Clock()
         super().__init__(selector)
+        self.clock.has_work = lambda: bool(self._ready)
+        self.clock.next_timer = self._next_timer
+
+    def _next_timer(self) -> float:
+        return self._scheduled[0].when() if self._scheduled else math.inf
 
     def time(self) -> float:
         """Return virtual seconds."""
@@ -68,6 +74,8 @@ class Clock:
     def __init__(self) -> None:
         self.now = 0.0
         self.pace = 0
+        self.has_work: Callable[[], bool] = lambda: False
+        self.next_timer: Callable[[], float] = lambda: math.inf
         self._until: list[float] = []
         self._watchers: list[Callable[[], bool]] = []
 
@@ -82,6 +90,16 @@ class Clock:
     def busy(self) -> bool:
         """Is anything computing?"""
         return any(watcher() for watcher in self._watchers)
+
+    def advance(self, to_s: float) -> None:
+        """A board that was left alone (`quiet_s`) has lived until `to_s`."""
+        self.now = max(self.now, to_s)
+
+    def quiet_s(self, asker: Callable[[], bool]) -> float:
+        """Return for how long nothing can happen but what the computing `asker` does itself."""
+        if self.pace or self.has_work() or any(w() for w in self._watchers if w != asker):
+            return 0.0
+        return max(min(self.next_timer(), max(self._until, default=self.now)) - self.now, 0.0)
 
     def step(self, timeout: float | None) -> float:
         """Return how many seconds the clock may jump now; at most `timeout`, 0 for none."""
@@ -118,6 +136,13 @@ class WallClock:
 
     def unwatch(self, busy: Callable[[], bool]) -> None:
         """Real time waits for nobody."""
+
+    def advance(self, to_s: float) -> None:
+        """Real time is nobody's to move."""
+
+    def quiet_s(self, asker: Callable[[], bool]) -> float:
+        """In real time anything may happen at once."""
+        return 0.0
 
     @contextmanager
     def allow(self, seconds: float) -> Iterator[None]:

@@ -8,6 +8,8 @@ advertising. The commands concerned are answered here; everything else is Bumble
 from __future__ import annotations
 
 import asyncio
+import struct
+from collections.abc import Callable
 from typing import Any
 
 from bumble import hci, link
@@ -28,9 +30,7 @@ _UNIT_S = 0.000625
 _MOST_DELAY_S = 0.010  # advDelay, Core Vol 6 Part B 4.4.2.2
 _SCANNABLE = (ADV_IND, ADV_SCAN_IND)
 
-# commands of our own: tell the controller its address or, of a listener, its name
-SET_ADDRESS = 0xFC01
-SET_NAME = 0xFC02
+_SUCCESS, _DISALLOWED, _INVALID = 0x00, 0x0C, 0x12
 
 
 class AirLink(link.LocalLink):
@@ -46,7 +46,10 @@ class AirController(Controller):
     def __init__(self, air: Air, air_link: AirLink, host: Any) -> None:
         super().__init__("air", host_sink=host, link=air_link)
         self.air = air
-        self._parameters: hci.HCI_LE_Set_Advertising_Parameters_Command | None = None
+        self._own_address = self._address = bytes(6)
+        self._address_type = PUBLIC
+        self._kind = ADV_IND
+        self._interval_s = 0.0
         self._data = b""
         self._scan_response = b""
         self._timer: asyncio.TimerHandle | None = None
@@ -59,89 +62,84 @@ class AirController(Controller):
         self.air.stop_hearing(self)
         self.link.remove_controller(self)
 
-    # Bumble's own versions format every packet for a log that nobody reads
-
     def on_packet(self, packet: bytes) -> None:
         """Take one HCI packet of the host."""
-        if packet[0] == hci.HCI_COMMAND_PACKET:
-            opcode = packet[1] | packet[2] << 8
-            if opcode in (SET_ADDRESS, SET_NAME):
-                self._on_own(opcode, packet[4:])
-                return
-        self.on_hci_packet(hci.HCI_Packet.from_bytes(packet))
-
-    def on_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        """Take a parsed packet; only commands mean anything here."""
-        if isinstance(packet, hci.HCI_Command):
-            self.on_hci_command_packet(packet)
+        if packet[0] != hci.HCI_COMMAND_PACKET:
+            return
+        opcode = packet[1] | packet[2] << 8
+        if handler := _COMMANDS.get(opcode):
+            status = handler(self, packet[4:])
+            self.host.on_packet(bytes((4, 0x0E, 4, 1, packet[1], packet[2], status)))
+            return
+        self.on_hci_command_packet(hci.HCI_Packet.from_bytes(packet))
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
-        """Send to the host."""
-        if self.host:
-            self.host.on_packet(bytes(packet))
+        """Send to the host (Bumble's formats each for a log that nobody reads)."""
+        self.host.on_packet(bytes(packet))
 
-    def _on_own(self, opcode: int, parameters: bytes) -> None:
-        if opcode == SET_ADDRESS:
-            self._public_address = hci.Address(parameters, hci.Address.PUBLIC_DEVICE_ADDRESS)
-        else:
-            self.name = parameters.decode()
-        self.host.on_packet(bytes((4, 0x0E, 4, 1, opcode & 0xFF, opcode >> 8, 0)))
+    def _on_set_address(self, parameters: bytes) -> int:
+        self._own_address = parameters[::-1]
+        return _SUCCESS
 
-    # --- advertising ---
+    def _on_set_name(self, parameters: bytes) -> int:
+        self.name = parameters.decode()
+        return _SUCCESS
+
+    # --- advertising; the numbers are sections of Core Vol 4 Part E ---
 
     @property
     def is_advertising(self) -> bool:
         """Does it advertise?"""
         return self._timer is not None
 
-    def on_hci_reset_command(self, command: Any) -> Any:
-        """Forget everything."""
+    def _on_reset(self, _: bytes) -> int:
+        """7.3.2: forget everything."""
         self._stop()
         self.air.stop_hearing(self)
         self.le_scan_enable = False
         self._data = self._scan_response = b""
-        self._parameters = None
-        return super().on_hci_reset_command(command)
+        self._interval_s = 0.0
+        return _SUCCESS
 
-    def on_hci_le_set_random_address_command(self, command: Any) -> Any:
-        """Refused while advertising or scanning (Core Vol 4 Part E 7.8.4)."""
+    def _on_set_random_address(self, parameters: bytes) -> int:
+        """7.8.4: refused while advertising or scanning."""
         if self.is_advertising or self.le_scan_enable:
-            return _status(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
-        self._random_address = command.random_address
-        return _status(hci.HCI_ErrorCode.SUCCESS)
+            return _DISALLOWED
+        self._address = parameters[::-1]
+        return _SUCCESS
 
-    def on_hci_le_set_advertising_parameters_command(self, command: Any) -> Any:
-        """Refused while advertising; intervals are in units of 0.625 ms (7.8.5)."""
+    def _on_set_advertising_parameters(self, parameters: bytes) -> int:
+        """7.8.5: refused while advertising; intervals are in units of 0.625 ms."""
         if self.is_advertising:
-            return _status(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
-        least, most = command.advertising_interval_min, command.advertising_interval_max
+            return _DISALLOWED
+        least, most, kind, address_type = struct.unpack_from("<HHBB", parameters)
         if not 0x20 <= least <= most <= 0x4000:
-            return _status(hci.HCI_ErrorCode.INVALID_COMMAND_PARAMETERS_ERROR)
-        self._parameters = command
-        return _status(hci.HCI_ErrorCode.SUCCESS)
+            return _INVALID
+        self._interval_s, self._kind, self._address_type = least * _UNIT_S, kind, address_type
+        return _SUCCESS
 
-    def on_hci_le_set_advertising_data_command(self, command: Any) -> Any:
-        """Take effect with the next frame (7.8.7)."""
-        return self._load("_data", bytes(command.advertising_data))
+    def _on_set_advertising_data(self, parameters: bytes) -> int:
+        """7.8.7: takes effect with the next frame."""
+        if parameters[0] > MOST_DATA:
+            return _INVALID
+        self._data = parameters[1 : 1 + parameters[0]]
+        return _SUCCESS
 
-    def on_hci_le_set_scan_response_data_command(self, command: Any) -> Any:
-        """Kept apart from the advertising data (7.8.8)."""
-        return self._load("_scan_response", bytes(command.scan_response_data))
+    def _on_set_scan_response_data(self, parameters: bytes) -> int:
+        """7.8.8: kept apart from the advertising data."""
+        if parameters[0] > MOST_DATA:
+            return _INVALID
+        self._scan_response = parameters[1 : 1 + parameters[0]]
+        return _SUCCESS
 
-    def _load(self, name: str, data: bytes) -> Any:
-        if len(data) > MOST_DATA:
-            return _status(hci.HCI_ErrorCode.INVALID_COMMAND_PARAMETERS_ERROR)
-        setattr(self, name, data)
-        return _status(hci.HCI_ErrorCode.SUCCESS)
-
-    def on_hci_le_set_advertising_enable_command(self, command: Any) -> Any:
-        """Start, at once, or stop (7.8.9)."""
+    def _on_set_advertising_enable(self, parameters: bytes) -> int:
+        """7.8.9: start, at once, or stop."""
         self._stop()
-        if command.advertising_enable:
-            if self._parameters is None:
-                return _status(hci.HCI_ErrorCode.COMMAND_DISALLOWED_ERROR)
+        if parameters[0]:
+            if not self._interval_s:
+                return _DISALLOWED
             self._timer = self._loop.call_later(0, self._advertise)
-        return _status(hci.HCI_ErrorCode.SUCCESS)
+        return _SUCCESS
 
     def _stop(self) -> None:
         if self._timer is not None:
@@ -149,20 +147,17 @@ class AirController(Controller):
             self._timer = None
 
     def _advertise(self) -> None:
-        assert self._parameters is not None
-        interval_s = self._parameters.advertising_interval_min * _UNIT_S
         delay_s = self.air.random.uniform(0, _MOST_DELAY_S)
-        self._timer = self._loop.call_later(interval_s + delay_s, self._advertise)
-        is_public = self._parameters.own_address_type == PUBLIC
-        address = self.public_address if is_public else self.random_address
+        self._timer = self._loop.call_later(self._interval_s + delay_s, self._advertise)
+        address = self._own_address if self._address_type == PUBLIC else self._address
         self.air.transmit(
             Frame(
                 self.air.now_ms(),
-                bytes(reversed(bytes(address))),
-                PUBLIC if is_public else 1,
-                int(self._parameters.advertising_type),
+                address,
+                self._address_type,
+                self._kind,
                 self._data,
-                bytes(reversed(bytes(self.public_address))),
+                self._own_address,
                 self._scan_response,
             )
         )
@@ -196,11 +191,25 @@ class AirController(Controller):
         self.host.on_packet(bytes((4, 0x3E, len(body))) + body)
 
 
+_COMMANDS: dict[int, Callable[[AirController, bytes], int]] = {
+    0x0C03: AirController._on_reset,
+    0x2005: AirController._on_set_random_address,
+    0x2006: AirController._on_set_advertising_parameters,
+    0x2008: AirController._on_set_advertising_data,
+    0x2009: AirController._on_set_scan_response_data,
+    0x200A: AirController._on_set_advertising_enable,
+    # of our own: tell the controller its public address or, of a listener, its name
+    0xFC01: AirController._on_set_address,
+    0xFC02: AirController._on_set_name,
+}
+
+
 class _Connection(asyncio.Protocol):
     """One TCP client with a controller of its own."""
 
     def __init__(self, server: AirServer) -> None:
         self._server = server
+        self._answers: bytearray | None = None
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
@@ -210,10 +219,16 @@ class _Connection(asyncio.Protocol):
 
     def on_packet(self, packet: bytes) -> None:
         """Send one HCI packet to the client."""
-        self._transport.write(packet)
+        if self._answers is None:
+            self._transport.write(packet)
+        else:
+            self._answers += packet
 
     def data_received(self, data: bytes) -> None:
+        self._answers = bytearray()  # of one batch of commands, sent together
         self._parser.feed_data(data)
+        self._transport.write(bytes(self._answers))
+        self._answers = None
 
     def connection_lost(self, _: Exception | None) -> None:
         self._controller.close()
@@ -246,7 +261,3 @@ class AirServer:
             self._server.close()
         for connection in tuple(self.connections):
             connection.close()
-
-
-def _status(code: hci.HCI_ErrorCode) -> hci.HCI_StatusReturnParameters:
-    return hci.HCI_StatusReturnParameters(code)

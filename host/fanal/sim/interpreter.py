@@ -59,9 +59,12 @@ class Hatchery:
 class Request:
     """One request of the board: op, a, b, its own time in microseconds, payload."""
 
-    __slots__ = ("a", "b", "now_us", "op", "payload")
+    __slots__ = ("a", "b", "fed", "now_us", "op", "payload")
 
-    def __init__(self, op: int, a: int, b: int, now_us: int, payload: bytes) -> None:
+    def __init__(
+        self, op: int, a: int, b: int, now_us: int, payload: bytes, fed: bool = False
+    ) -> None:
+        self.fed = fed
         self.op, self.a, self.b, self.now_us, self.payload = op, a, b, now_us, payload
 
 
@@ -100,12 +103,15 @@ class Interpreter:
         self._loop.add_reader(self._console, self._read_console)
         self._loop.add_reader(self._pidfd, self._exited)
 
-    def reply(self, status: int, senses: tuple[int, int, int], now_us: int, data: bytes) -> None:
-        """Answer the outstanding request. senses: level, force in mV, battery in mV."""
+    def reply(
+        self, status: int, senses: tuple[int, int, int], now_us: int, free_us: int, data: bytes
+    ) -> None:
+        """Answer the outstanding request. senses: level, force in mV, battery in mV.
+
+        now_us: its new time; free_us: for how long after that nothing else happens.
+        """
         self.is_waiting = False
-        self._control.setblocking(True)
-        self._control.sendall(_REPLY.pack(status, *senses, len(data), now_us) + data)
-        self._control.setblocking(False)
+        self._control.sendall(_REPLY.pack(status, *senses, len(data), now_us, free_us) + data)
 
     def write(self, data: bytes) -> None:
         """Type `data` into the console."""
@@ -204,13 +210,13 @@ class Interpreter:
             return
         if len(self._partial) < _REQUEST.size:
             return
-        op, _, size, a, b, now_us = _REQUEST.unpack_from(self._partial)
+        op, fed, size, a, b, now_us = _REQUEST.unpack_from(self._partial)
         if len(self._partial) < _REQUEST.size + size:
             return
         payload = self._partial[_REQUEST.size :]
         self._partial = b""
         self.is_waiting = True
-        self._on_request(Request(op, a, b, now_us, payload))
+        self._on_request(Request(op, a, b, now_us, payload, bool(fed)))
 
     def _read_console(self) -> None:
         try:

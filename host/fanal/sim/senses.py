@@ -15,7 +15,7 @@ Curve = Sequence[tuple[float, float]]  # (ms since its begin, mV), straight line
 class Senses:
     """The force curve that plays, and the level that a digital input makes of it."""
 
-    def __init__(self, battery_mv: int = 3000) -> None:
+    def __init__(self, battery_mv: int = 3900) -> None:
         self.battery_mv = battery_mv
         self._curve: Curve = ((0, 0),)
         self._times: list[float] = [0]
@@ -27,6 +27,10 @@ class Senses:
             raise ValueError("a force curve needs at least one point")
         self._curve, self._began_s = tuple(curve), now_s
         self._times = [point[0] for point in self._curve]
+
+    def is_playing(self, now_s: float) -> bool:
+        """Does the force still change?"""
+        return now_s < self._began_s + self._times[-1] / 1000
 
     def force_mv(self, now_s: float) -> int:
         """Return the force now, in mV."""

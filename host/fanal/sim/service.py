@@ -17,6 +17,9 @@ from fanal.sim.interpreter import Interpreter, Request
 if TYPE_CHECKING:
     from fanal.sim.board import Board
 
+# how long a board may go on alone, and how far it stays from what comes next
+_MOST_FREE_S = 0.25
+_MARGIN_S = 0.001
 _VFS = next(p for p in PARTITIONS if p.label == "vfs")
 
 Wakes = dict[str, tuple[list[int], int]]
@@ -33,6 +36,9 @@ class Service:
         self._wake: Callable[[str], None] | None = None
         self._has_irq = False
         self.is_sleeping = False
+        self._least_us = 0  # a board's own time never goes back, whatever rounding does
+        self._dog_s = 0.0
+        self._dog_bites_s = 0.0
         self.outputs: dict[int, int] = {}
         self.heap_stand_ins = 0
         self.heap_free = 0
@@ -40,24 +46,36 @@ class Service:
     def began(self, interpreter: Interpreter) -> None:
         """A new program starts: nothing is armed."""
         self._interpreter = interpreter
-        self._wake, self._has_irq, self.is_sleeping = None, False, False
+        self._wake, self._has_irq, self.is_sleeping, self._least_us = None, False, False, 0
         self.outputs.clear()
 
     def __call__(self, request: Request) -> None:
         """Take a request; it is answered now, later or, by a reset, never."""
         self._request = request
+        self._board.bench.clock.advance(self._board.true_s(request.now_us))
+        if request.fed:
+            self._feed_watchdog()
+        if self._board.bench.clock.virtual:
+            self._least_us = request.now_us
         _HANDLERS[request.op](self, request)
 
     def answer(self, data: bytes = b"", status: int = opcode.OK) -> None:
         """Answer the outstanding request with what the pins and the clock say now."""
         assert self._interpreter is not None
         board = self._board
-        now_us = board.now_us()
-        if board.bench.clock.virtual and status != opcode.INTERRUPTED and not self.is_sleeping:
-            now_us = max(now_us, self._request.now_us)
+        now_s = board.loop.time()
+        now_us = max(board.now_us(), self._least_us)
         self.is_sleeping = False
-        senses = (board.level, board.senses.force_mv(board.loop.time()), board.senses.battery_mv)
-        self._interpreter.reply(status, senses, now_us, data)
+        senses = (board.level, board.senses.force_mv(now_s), board.senses.battery_mv)
+        free_s = 0.0 if board.senses.is_playing(now_s) else self._free_s()
+        self._interpreter.reply(status, senses, now_us, int(free_s * 1_000_000), data)
+
+    def _free_s(self) -> float:
+        """Return for how long the program may go on without asking what else happened."""
+        if self._board.is_at_prompt:
+            return 0.0
+        free_s = self._board.bench.clock.quiet_s(self._board.is_busy)
+        return min(max(free_s - _MARGIN_S, 0.0), _MOST_FREE_S)
 
     def level_changed(self) -> None:
         """The force pin changed: that may wake the chip or interrupt a sleep."""
@@ -95,6 +113,7 @@ class Service:
             return
         self.heap_stand_ins, self.heap_free = request.a, request.b
         board.console.listens = True
+        board.bench.changed()
         self.answer()
 
     def _on_ready(self, _: Request) -> None:
@@ -104,10 +123,10 @@ class Service:
 
     def _on_sleep(self, request: Request) -> None:
         self.is_sleeping = True
-        self._board.set_timer("sleep", self._left_s(request), self._slept)
-
-    def _left_s(self, request: Request) -> float:
-        return max(request.now_us - self._board.now_us(), 0) / 1_000_000
+        until_us = request.now_us + request.a
+        self._least_us = until_us if self._board.bench.clock.virtual else 0
+        left_us = max(until_us - self._board.now_us(), 0)
+        self._board.set_timer("sleep", left_us / 1_000_000, self._slept)
 
     def _slept(self) -> None:
         if self.is_sleeping:
@@ -175,8 +194,21 @@ class Service:
         self._board.restart(HARD)
 
     def _on_watchdog(self, request: Request) -> None:
-        self._board.set_timer("watchdog", request.a / 1000, lambda: self._board.restart(WDT))
+        self._dog_s = request.a / 1000
+        self._feed_watchdog()
+        self._board.set_timer("watchdog", self._dog_s, self._look_at_watchdog)
         self.answer()
+
+    def _feed_watchdog(self) -> None:
+        self._dog_bites_s = self._board.loop.time() + self._dog_s
+
+    def _look_at_watchdog(self) -> None:
+        """Bite, or look again when it might: feeding only moves the moment."""
+        left_s = self._dog_bites_s - self._board.loop.time()
+        if left_s > 0:
+            self._board.set_timer("watchdog", left_s, self._look_at_watchdog)
+        else:
+            self._board.restart(WDT)
 
     def _on_pin_out(self, request: Request) -> None:
         self.outputs[request.a] = request.b

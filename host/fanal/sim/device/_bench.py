@@ -1,9 +1,9 @@
 # The board's end of the control channel, and its clock. Everything a stand-in cannot do
 # itself is asked of the supervisor here, one request at a time.
 import struct
-import utime as _native
+from opcode import EDGE, INTERRUPTED, LONGEST_SLEEP, OK, REPLY, REPLY_SIZE, REQUEST, SENSE, SLEEP
 
-from opcode import EDGE, INTERRUPTED, OK, REPLY, REPLY_SIZE, REQUEST, SENSE, SLEEP
+import utime as _native
 
 _control = open(3, "r+b")
 _reply = bytearray(REPLY_SIZE)
@@ -15,8 +15,12 @@ force_mv = 0
 battery_mv = 0
 virtual = False
 edge_handlers = []
+fed = 0  # told with the next request: feeding a watchdog is not worth a request of its own
 _base_us = 0
 _base_native = 0
+_free_until = 0  # virtual time that is ours: nothing else happens before
+_synced_us = 0
+_DRIFT_US = 500
 
 
 def now_us():
@@ -31,9 +35,10 @@ def now_us():
 
 def call(op, a=0, b=0, data=b"", now=None):
     """Ask the supervisor; return the payload of its answer and note senses and time."""
-    global status, level, force_mv, battery_mv, _base_us, _base_native
-    request = struct.pack(REQUEST, op, 0, len(data), a, b, now_us() if now is None else now)
+    global status, level, force_mv, battery_mv, fed, _base_us, _base_native, _free_until, _synced_us
+    request = struct.pack(REQUEST, op, fed, len(data), a, b, now_us() if now is None else now)
     _control.write(request + data if data else request)
+    fed = 0
     caught = False
     while True:
         try:
@@ -42,7 +47,9 @@ def call(op, a=0, b=0, data=b"", now=None):
             break
         except KeyboardInterrupt:
             caught = True
-    status, level, force_mv, battery_mv, size, _base_us = struct.unpack(REPLY, _reply)
+    status, level, force_mv, battery_mv, size, _base_us, free = struct.unpack(REPLY, _reply)
+    _synced_us = _base_us
+    _free_until = _base_us + free
     _base_native = _native.ticks_us()
     answer = _control.read(size) if size else b""
     if caught or status == INTERRUPTED:
@@ -56,14 +63,24 @@ def sense():
         call(SENSE)
 
 
+def sync():
+    """Let the world catch up with this board's time, before it does what others can see."""
+    if virtual and _base_us - _synced_us > _DRIFT_US:
+        call(SENSE)
+
+
 def sleep_us(duration):
     """Let time pass; a pin that changes runs its handler in between."""
     if duration <= 0:
         return
+    global _base_us
     until = now_us() + duration
-    while True:
-        call(SLEEP, now=until)
-        if status != EDGE:
-            return
-        for handler in edge_handlers:
-            handler()
+    if virtual and until < _free_until:
+        _base_us = until
+        return
+    while duration > 0:
+        call(SLEEP, min(duration, LONGEST_SLEEP))
+        if status == EDGE:
+            for handler in edge_handlers:
+                handler()
+        duration = until - now_us()

@@ -1,12 +1,12 @@
 # From the start of the interpreter to the prompt: swap the modules, mount the flash over
 # everything of the host, then run boot.py and main.py as the board's firmware does.
 import gc
-import usys
-import vfs
 from json import loads
+from opcode import HEAP, HELLO, READY
 
 import _bench
-from opcode import HEAP, HELLO, READY
+import usys
+import vfs
 
 _STAND_INS = ("time", "machine", "esp32", "bluetooth", "network", "os", "sys")
 
@@ -43,13 +43,13 @@ def _run(name, scope):
         exec(compile(source, name, "exec"), scope)
     except SystemExit:
         return True
-    except BaseException as error:
+    except BaseException as error:  # noqa: BLE001  as the firmware does: show it, go on to the prompt
         sys.print_exception(error)
     return False
 
 
 def boot(scope):
-    hello = loads(_bench.call(HELLO))
+    hello = loads(_bench.call(HELLO, now=0))
     _bench.virtual = hello["virtual"]
     import board
 

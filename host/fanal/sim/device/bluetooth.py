@@ -2,6 +2,7 @@
 import socket
 import struct
 
+import _bench
 import board
 
 _ENODEV = 19
@@ -39,19 +40,29 @@ class _Hci:
 
     def command(self, opcode, parameters=b""):
         """Return the status of the controller's answer; 0 is success."""
-        self._socket.write(struct.pack("<BHB", 1, opcode, len(parameters)) + parameters)
+        return self.commands(((opcode, parameters),))[0]
+
+    def commands(self, commands):
+        """Send several (opcode, parameters) at once; return their statuses."""
+        out = b""
+        for opcode, parameters in commands:
+            out += struct.pack("<BHB", 1, opcode, len(parameters)) + parameters
+        _bench.sync()
+        self._socket.write(out)
+        statuses = []
         caught = False
-        while True:
+        while len(statuses) < len(commands):
             try:
-                kind, event, size = self._exactly(3)
+                _, event, size = self._exactly(3)
                 body = self._exactly(size)
             except KeyboardInterrupt:
                 caught = True
                 continue
-            if kind == 4 and event == 0x0E and struct.unpack_from("<H", body, 1)[0] == opcode:
-                if caught:
-                    raise KeyboardInterrupt
-                return body[3]
+            if event == 0x0E:
+                statuses.append(body[3])
+        if caught:
+            raise KeyboardInterrupt
+        return statuses
 
     def _exactly(self, size):
         data = b""
@@ -149,33 +160,35 @@ class BLE:
 
     def gap_advertise(self, interval_us, adv_data=None, *, resp_data=None, connectable=True):
         hci = self._need()
-        hci.command(_SET_ENABLE, b"\0")
         if interval_us is None:
+            hci.command(_SET_ENABLE, b"\0")
             return
+        units = interval_us // 625
+        steps = [(_SET_ENABLE, b"\0")]
         for opcode, data in ((_SET_DATA, adv_data), (_SET_SCAN_RESPONSE, resp_data)):
             # None leaves in force what the controller had before
             if data is not None:
-                self._load(opcode, bytes(data, "utf8") if isinstance(data, str) else bytes(data))
-        self._enable(interval_us // 625, connectable)
-
-    def _load(self, opcode, data):
-        if len(data) > _MOST_DATA:
-            raise OSError(_EIO)
-        padding = bytes(_MOST_DATA - len(data))
-        if self._hci.command(opcode, bytes((len(data),)) + data + padding):
-            raise OSError(_EIO)
-
-    def _enable(self, units, connectable):
-        if not connectable and units < _LEAST_UNITS:
+                steps.append((opcode, _padded(data)))
+        is_fit = 0x20 <= units <= 0x4000 and (connectable or units >= _LEAST_UNITS)
+        if not is_fit or None in (step[1] for step in steps):
+            hci.command(_SET_ENABLE, b"\0")
             raise OSError(_EIO)
         kind = _ADV_IND if connectable else _ADV_SCAN_IND
         parameters = struct.pack(
             "<HHBBB6sBB", units, units, kind, self._address_type, 0, bytes(6), 7, 0
         )
-        if not 0x20 <= units <= 0x4000 or self._hci.command(_SET_PARAMETERS, parameters):
+        steps.append((_SET_PARAMETERS, parameters))
+        steps.append((_SET_ENABLE, b"\1"))
+        if any(hci.commands(steps)):
             raise OSError(_EIO)
-        if self._hci.command(_SET_ENABLE, b"\1"):
-            raise OSError(_EIO)
+
+
+def _padded(data):
+    """Return advertising data as HCI has it, or None if it is too long."""
+    data = bytes(data, "utf8") if isinstance(data, str) else bytes(data)
+    if len(data) > _MOST_DATA:
+        return None
+    return bytes((len(data),)) + data + bytes(_MOST_DATA - len(data))
 
 
 def _reversed(address):

@@ -1,9 +1,9 @@
 # esp32: partitions of the flash file, and what may wake the chip from deep sleep.
 import struct
+from opcode import ERASE, OK, PROGRAM
 
 import _bench
 import board
-from opcode import ERASE, OK, PROGRAM
 
 _flash = open(4, "rb")
 _BLOCK = 4096

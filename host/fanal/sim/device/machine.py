@@ -1,12 +1,6 @@
 # machine: pins, ADC, sleep, resets, RTC memory and watchdog of the virtual board.
 import json
 import struct
-
-import umachine as _native
-
-import _bench
-import board
-import esp32
 from opcode import (
     DEEP_SLEEP,
     EDGE,
@@ -19,6 +13,11 @@ from opcode import (
     RTC_WRITE,
     WATCHDOG,
 )
+
+import _bench
+import board
+import esp32
+import umachine as _native
 
 PWRON_RESET = 1
 HARD_RESET = 2
@@ -113,6 +112,7 @@ class Pin:
             return self._read()
         self._value = 1 if value else 0
         _bench.call(PIN_OUT, self._id, self._value)
+        return None
 
     __call__ = value
 
@@ -161,6 +161,7 @@ class Signal:
         if value is None:
             return self._pin.value() ^ self._invert
         self._pin.value(bool(value) != self._invert)
+        return None
 
     __call__ = value
 
@@ -187,6 +188,7 @@ class PWM:
         if not 0 < value <= 40000000:
             raise ValueError("frequency must be from 1Hz to 40MHz")
         self._freq = value
+        return None
 
     def duty_u16(self, value=None):
         if value is None:
@@ -195,11 +197,13 @@ class PWM:
             raise ValueError("duty_u16 must be from 0 to 65535")
         self._duty = value
         _bench.call(PIN_OUT, self._pin._id, value)
+        return None
 
     def duty(self, value=None):
         if value is None:
             return self._duty >> 6
         self.duty_u16(value << 6)
+        return None
 
     def deinit(self):
         self.duty_u16(0)
@@ -270,6 +274,7 @@ class RTC:
         if len(data) > _RTC_MEMORY:
             raise ValueError("buffer too long")
         _bench.call(RTC_WRITE, data=data)
+        return None
 
     def datetime(self, when=None):
         import time
@@ -282,6 +287,7 @@ class RTC:
         now = _bench.now_us()
         board.rtc_us = seconds * 1000000 + when[7] - now
         _bench.call(RTC_SET, data=struct.pack("<q", board.rtc_us))
+        return None
 
     init = datetime
 
@@ -298,7 +304,8 @@ class WDT:
         _bench.call(WATCHDOG, timeout)
 
     def feed(self):
-        _bench.call(WATCHDOG, self._timeout)
+        _bench.fed = 1
+        _bench.sense()
 
 
 def _wakes():
@@ -343,6 +350,7 @@ def freq(hz=None):
     if hz // 1000000 not in _FREQUENCIES:
         raise ValueError("frequency must be one of " + ", ".join(str(f) for f in _FREQUENCIES))
     _frequency = hz
+    return None
 
 
 def idle():

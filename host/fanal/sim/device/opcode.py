@@ -1,17 +1,18 @@
 """What a virtual board asks of its supervisor, over the control channel.
 
-A request is REQUEST (op, spare, payload length, a, b, the board's own time in microseconds)
-and its payload; a reply is REPLY (status, level of the force pin, force in mV, battery in mV,
-payload length, the board's new time) and its payload. Read by CPython and MicroPython.
+A request is REQUEST (op, whether the watchdog was fed, payload length, a, b, the board's own time
+in microseconds) and its payload; a reply is REPLY (status, level of the wake pin, force in mV,
+battery in mV, payload length, the board's new time, for how long nothing else will happen, both in
+microseconds) and its payload. Read by CPython and MicroPython.
 """
 
 REQUEST = "<BBHIIQ"
 REQUEST_SIZE = 20
-REPLY = "<BBHHHQ"
-REPLY_SIZE = 16
+REPLY = "<BBHHHQI"
+REPLY_SIZE = 20
 
 HELLO = 1  # -> JSON: who this board is and why it boots
-SLEEP = 2  # until the time in the request
+SLEEP = 2  # a = microseconds, at most LONGEST_SLEEP
 PROGRAM = 3  # a = address, payload = data
 ERASE = 4  # a = address, b = size
 RTC_READ = 5  # -> what is retained
@@ -26,6 +27,8 @@ SENSE = 13  # nothing but the fresh values of a reply
 RTC_SET = 14  # payload = 8 bytes: microseconds to add to the real-time clock
 READY = 15  # the prompt comes next
 HEAP = 16  # a = bytes of heap taken by the stand-ins, b = bytes free for the firmware
+
+LONGEST_SLEEP = 1000000000
 
 OK = 0
 INTERRUPTED = 1  # Ctrl-C came during a sleep

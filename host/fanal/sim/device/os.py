@@ -1,4 +1,9 @@
+# ruff: noqa: F401  what is imported here is this module's content
 # os of the ESP32 port: the file system of the flash, and nothing of the host.
+from collections import namedtuple
+
+import board
+from board import urandom
 from uos import (
     chdir,
     getcwd,
@@ -15,10 +20,6 @@ from uos import (
     umount,
     unlink,
 )
-from collections import namedtuple
-
-import board
-from board import urandom
 
 _NAMES = {
     "esp32": "Generic ESP32 module with ESP32",
@@ -42,4 +43,4 @@ def sync():
 def dupterm(stream, index=0):
     if index:
         raise ValueError("invalid dupterm index")
-    return None
+    return

@@ -1,3 +1,4 @@
+# ruff: noqa: E402
 import usys
 
 usys.path[:] = [__file__[: __file__.rfind("/")]]

@@ -1,4 +1,9 @@
+# ruff: noqa: F401  what is imported here is this module's content
 # sys with the names of the board.
+from collections import namedtuple
+from os import MACHINE as _MACHINE
+
+import usys as _native
 from usys import (
     argv,
     byteorder,
@@ -10,10 +15,6 @@ from usys import (
     stdin,
     stdout,
 )
-from collections import namedtuple
-
-import usys as _native
-from os import MACHINE as _MACHINE
 
 platform = "esp32"
 maxsize = 0x7FFFFFFF

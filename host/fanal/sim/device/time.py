@@ -1,8 +1,7 @@
 # time of the ESP32 port: epoch 2000, ticks of 30 bits, a real-time clock that survives sleep.
-import utime as _native
-
 import _bench
 import board
+import utime as _native
 
 _PERIOD = 1 << 30
 _EPOCH_2000 = 946684800
