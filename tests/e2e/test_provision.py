@@ -134,6 +134,27 @@ async def test_a_cut_of_power_while_it_is_provisioned(board, fleet, operation, w
     assert {row.name: row.outcome for row in result.checks}["identity"] == OK
 
 
+KILLED = """
+import sys
+from fanal.board_link import BoardLink
+with BoardLink(sys.argv[1]) as board:
+    board.call("create_identity")
+    print("made", flush=True)
+    while True:
+        board.call("self_test")
+"""
+
+
+async def test_a_command_that_is_killed_leaves_a_board_that_can_be_attached(board, fleet):
+    doomed = await asyncio.create_subprocess_exec(
+        sys.executable, "-c", KILLED, board.port, stdout=asyncio.subprocess.PIPE
+    )
+    assert await doomed.stdout.readline() == b"made\n"
+    doomed.kill()
+    await doomed.wait()
+    await provisioned(board, fleet)
+
+
 async def test_an_erased_board_gets_another_identity(board, fleet):
     first = await provisioned(board, fleet)
     second = await provisioned(board, fleet, Request("depot", wipe=first.beacon_id))
