@@ -76,6 +76,7 @@ class Board:
         self.service = Service(self)
         self.state = OFF
         self.boots = 0
+        self.heap_bytes = 0
         self.drift = 1.0  # how many true seconds a second of deep sleep takes
         self.reset_cause, self.wake_reason = PWRON, 0
         self.retained, self.retained_size = bytearray(RTC_MEMORY), 0
@@ -202,9 +203,9 @@ class Board:
 
     def _start(self) -> None:
         self.boots += 1
-        heap = self.bench.heaps.get(self.chip, GENEROUS_HEAP)
+        self.heap_bytes = self.bench.heaps.get(self.chip, GENEROUS_HEAP)
         self.interpreter = Interpreter(
-            self.bench.hatchery, self.flash.fd, heap, self.service, self.console.received,
+            self.bench.hatchery, self.flash.fd, self.heap_bytes, self.service, self.console.received,
             self._exited,
         )  # fmt: skip
         self.service.began(self.interpreter)

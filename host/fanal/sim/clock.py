@@ -55,11 +55,12 @@ class WarpedLoop(asyncio.SelectorEventLoop):
         selector = _WarpSelector()
         self.clock = selector.clock = Clock()
         super().__init__(selector)
-        self.clock.has_work = lambda: bool(self._ready)
+        self.clock.has_work = lambda: bool(self._ready)  # type: ignore[attr-defined]
         self.clock.next_timer = self._next_timer
 
     def _next_timer(self) -> float:
-        return self._scheduled[0].when() if self._scheduled else math.inf
+        timers: list[asyncio.TimerHandle] = self._scheduled  # type: ignore[attr-defined]
+        return timers[0].when() if timers else math.inf
 
     def time(self) -> float:
         """Return virtual seconds."""

@@ -33,14 +33,14 @@ _SCANNABLE = (ADV_IND, ADV_SCAN_IND)
 _SUCCESS, _DISALLOWED, _INVALID = 0x00, 0x0C, 0x12
 
 
-class AirLink(link.LocalLink):
+class AirLink(link.LocalLink):  # type: ignore[misc]  # Bumble is untyped to us
     """Bumble's link, on which nothing but connections could still travel: there are none."""
 
     def send_advertising_pdu(self, sender_controller: Any, packet: Any) -> None:
         """Nothing: advertising goes through the air (`AirController`)."""
 
 
-class AirController(Controller):
+class AirController(Controller):  # type: ignore[misc]
     """One controller for one host. `name` is set by the host and chooses its reception."""
 
     def __init__(self, air: Air, air_link: AirLink, host: Any) -> None:

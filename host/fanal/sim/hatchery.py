@@ -13,11 +13,12 @@ import os
 import signal
 import socket
 import sys
+from typing import NoReturn
 
 _PR_SET_PDEATHSIG = 1
 
 
-def _become_board(arguments, descriptors):
+def _become_board(arguments: list[str], descriptors: list[int]) -> NoReturn:
     ctypes.CDLL(None).prctl(_PR_SET_PDEATHSIG, signal.SIGKILL)
     stdio, control, flash = (os.dup(fd) for fd in descriptors)  # clear of the low numbers
     for source, target in ((stdio, 0), (stdio, 1), (stdio, 2), (control, 3), (flash, 4)):
@@ -27,7 +28,7 @@ def _become_board(arguments, descriptors):
     os._exit(micropython_run.run_main(arguments) & 0xFF)
 
 
-def main():
+def main() -> None:
     """Fork a child per request until the asker is gone."""
     asker = socket.socket(fileno=os.dup(3))
     os.close(3)

@@ -17,6 +17,7 @@ from fanal.sim.interpreter import Interpreter, Request
 if TYPE_CHECKING:
     from fanal.sim.board import Board
 
+_HEAP_SLACK = 512  # what a boot takes may differ by that much
 # how long a board may go on alone, and how far it stays from what comes next
 _MOST_FREE_S = 0.25
 _MARGIN_S = 0.001
@@ -107,8 +108,9 @@ class Service:
         board = self._board
         if board.chip not in board.bench.heaps:
             usable = (request.a + request.b) / GENEROUS_HEAP  # the rest is the collector's own
-            needed = request.a + board.bench.heap_budget
+            needed = request.a + board.bench.heap_budget + _HEAP_SLACK
             board.bench.heaps[board.chip] = math.ceil(needed / usable)
+        if board.heap_bytes != board.bench.heaps[board.chip]:
             board.start_again()
             return
         self.heap_stand_ins, self.heap_free = request.a, request.b

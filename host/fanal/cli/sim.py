@@ -1,0 +1,289 @@
+"""`fanal sim`: a virtual bench in one terminal, and what happens on it from another."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fanal.cli import console
+
+if TYPE_CHECKING:
+    from fanal.sim.world import World
+
+_CHIPS = ["esp32", "esp32c3", "esp32s3"]
+_AIR_PORT = 7100
+
+
+def _default_directory() -> Path:
+    import platformdirs
+
+    return Path(platformdirs.user_data_dir("fanal", appauthor=False)) / "sim"
+
+
+class _Bench:
+    """The folder of the bench that a command speaks to."""
+
+    def __init__(self, directory: Path | None) -> None:
+        self.directory = (directory or _default_directory()).absolute()
+
+    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
+        """Have the running bench do something."""
+        from fanal.sim.control import ask
+
+        return ask(self.directory, do, **arguments)
+
+
+_pass_bench = click.make_pass_decorator(_Bench)
+_board_argument = click.argument("board", required=False)
+
+
+@click.group(
+    name="sim",
+    epilog="""\b
+Examples:
+  fanal sim start                          one virtual beacon and its air, until Ctrl-C
+  fanal sim squeeze hold                   squeeze it, from another terminal
+  fanal sim power off                      take its battery out
+  fanal sim loss 0.5                       lose half of all packets
+""",
+)
+@click.option(
+    "--dir", "directory", metavar="DIR", envvar="FANAL_SIM",
+    type=click.Path(path_type=Path, file_okay=False),
+    help="The bench's folder (also FANAL_SIM). Default: the user's data folder.",
+)  # fmt: skip
+@click.pass_context
+def sim_group(ctx: click.Context, directory: Path | None) -> None:
+    """The virtual bench: boards and air, no hardware."""
+    ctx.obj = _Bench(directory)
+
+
+@sim_group.command()
+@click.option("--boards", "count", default=1, show_default=True, type=click.IntRange(0, 200),
+              help="How many boards there are at least.")  # fmt: skip
+@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@click.option("--air-port", default=_AIR_PORT, show_default=True, type=click.IntRange(0, 65535),
+              help="TCP port of the air; 0 for any.")  # fmt: skip
+@click.option("--seed", default=0, help="Of everything random: keys, addresses, losses.")
+@_pass_bench
+def start(bench: _Bench, count: int, chip: str, air_port: int, seed: int) -> None:
+    """Run boards and an air until Ctrl-C. The boards keep their flash in the folder.
+
+    A seed that is known makes the beacons' keys known: such a bench is for trying things only.
+    """
+    import asyncio
+
+    asyncio.run(_serve(bench.directory, count, chip, air_port, seed))
+
+
+async def _serve(directory: Path, count: int, chip: str, air_port: int, seed: int) -> None:
+    import asyncio
+    import signal
+
+    from fanal.error import EnvironmentFault
+    from fanal.sim.control import Control
+    from fanal.sim.world import World
+
+    world = World(directory, seed=seed, air_port=air_port)
+    try:
+        await world.__aenter__()
+    except OSError as error:
+        raise EnvironmentFault(
+            f"The air cannot use port {air_port}: {error.strerror}.",
+            "Another bench may run; stop it, or choose another --air-port.",
+        ) from None
+    stop = asyncio.Event()
+    for number in (signal.SIGINT, signal.SIGTERM):
+        asyncio.get_running_loop().add_signal_handler(number, stop.set)
+    try:
+        async with Control(world):
+            for board in world.boards.values():
+                board.power_on()
+            while len(world.boards) < count:
+                world.add_board(chip=chip)
+            _introduce(world)
+            await stop.wait()
+    finally:
+        await world.__aexit__()
+    console.note("The bench has stopped; its boards are kept.")
+
+
+def _introduce(world: World) -> None:
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("board", "chip", "port"):
+        table.add_column(column, no_wrap=True)
+    for board in world.boards.values():
+        table.add_row(board.name, board.chip, board.port)
+    out = console.out()
+    out.print(table, soft_wrap=True)
+    out.print(f"\nThe air is at {world.air_address}. Try, from another terminal:\n", soft_wrap=True)
+    first = next(iter(world.boards.values()), None)
+    if first is not None:
+        out.print(f"  mpremote connect {first.port} ls", soft_wrap=True)
+        out.print(f"  fanal provision --port {first.port}", soft_wrap=True)
+    out.print(f"  fanal listen --air {world.air_address}", soft_wrap=True)
+    out.print(f"  fanal sim --dir {world.directory} squeeze hold\n", soft_wrap=True)
+    out.print("Ctrl-C ends it; the boards and what is in their flash stay.")
+
+
+@sim_group.command()
+@console.json_option
+@_pass_bench
+def status(bench: _Bench, as_json: bool) -> None:
+    """Show boards, air and settings."""
+    answer = bench.ask("status")
+    if as_json:
+        console.print_json(answer)
+        return
+    from rich.table import Table
+
+    table = Table(box=None, pad_edge=False)
+    for column in ("board", "chip", "state", "boots", "battery", "port"):
+        table.add_column(column, no_wrap=True)
+    for board in answer["boards"]:
+        volts = f"{board['battery_mv'] / 1000:.2f} V"
+        cells = (board["name"], board["chip"], board["state"], str(board["boots"]), volts)
+        table.add_row(*cells, board["port"])
+    console.out().print(table, soft_wrap=True)
+    lost = f"{answer['loss']:.0%} lost, {answer['duplicate']:.0%} repeated"
+    recording = ", recording" if answer["recording"] else ""
+    click.echo(f"air {answer['air']}: {answer['frames']} packets sent, {lost}{recording}")
+
+
+@sim_group.command(
+    epilog="The curves: hold, weak, cold, glove, frantic, self-test, bump, bag, chair, ..."
+)
+@click.argument("curve", default="hold")
+@_board_argument
+@click.option("--hand", "seed", default=0, help="Which hand of that kind.")
+@click.option("--strength", default=1.0, show_default=True, type=click.FloatRange(0, 10))
+@_pass_bench
+def squeeze(bench: _Bench, curve: str, board: str | None, seed: int, strength: float) -> None:
+    """Squeeze a board with a force curve."""
+    answer = bench.ask("squeeze", board=board, curve=curve, seed=seed, strength=strength)
+    click.echo(f"{answer['board']}: {curve}")
+
+
+@sim_group.command()
+@click.argument("switch", type=click.Choice(["on", "off"]))
+@_board_argument
+@_pass_bench
+def power(bench: _Bench, switch: str, board: str | None) -> None:
+    """Put the battery in, or take it out."""
+    answer = bench.ask("power", board=board, is_on=switch == "on")
+    click.echo(f"{answer['board']}: power {switch}")
+
+
+@sim_group.command()
+@click.argument("millivolts", type=click.IntRange(0, 6000))
+@_board_argument
+@_pass_bench
+def battery(bench: _Bench, millivolts: int, board: str | None) -> None:
+    """Set a battery's voltage."""
+    answer = bench.ask("battery", board=board, mv=millivolts)
+    click.echo(f"{answer['board']}: {millivolts} mV")
+
+
+@sim_group.command()
+@_board_argument
+@_pass_bench
+def reset(bench: _Bench, board: str | None) -> None:
+    """Press the reset button."""
+    click.echo(f"{bench.ask('reset', board=board)['board']}: reset")
+
+
+@sim_group.command()
+@_board_argument
+@click.option("--after", "after_s", type=click.FloatRange(min=0), metavar="SECONDS")
+@click.option("--operation", type=click.IntRange(min=0), help="Flash operation from now, from 0.")
+@click.option("--where", default="before", type=click.Choice(["before", "inside", "after"]))
+@click.option("--bytes", "after_bytes", default=0, help="How much of it took effect (inside).")
+@_pass_bench
+def cut(
+    bench: _Bench,
+    board: str | None,
+    after_s: float | None,
+    operation: int | None,
+    where: str,
+    after_bytes: int,
+) -> None:
+    """Cut the power at a moment, or at an operation of the flash."""
+    if (after_s is None) == (operation is None):
+        raise click.UsageError("Give either --after SECONDS or --operation N.")
+    answer = bench.ask(
+        "cut", board=board, after_s=after_s, operation=operation, where=where,
+        after_bytes=after_bytes,
+    )  # fmt: skip
+    click.echo(f"{answer['board']}: a power cut is armed")
+
+
+@sim_group.command()
+@click.argument("share", type=click.FloatRange(0, 1))
+@click.option("--listener", help="Only for the listener of this name.")
+@_pass_bench
+def loss(bench: _Bench, share: float, listener: str | None) -> None:
+    """Lose a share of all packets."""
+    bench.ask("loss", share=share, listener=listener)
+    click.echo(f"{share:.0%} of packets are lost")
+
+
+@sim_group.command()
+@click.argument("share", type=click.FloatRange(0, 1))
+@click.option("--listener", help="Only for the listener of this name.")
+@_pass_bench
+def duplicate(bench: _Bench, share: float, listener: str | None) -> None:
+    """Repeat a share of all packets."""
+    bench.ask("duplicate", share=share, listener=listener)
+    click.echo(f"{share:.0%} of packets arrive twice")
+
+
+@sim_group.command()
+@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.option("--stop", is_flag=True, help="Stop recording.")
+@_pass_bench
+def record(bench: _Bench, file: Path | None, stop: bool) -> None:
+    """Record every packet to a file, until --stop."""
+    if (file is None) != stop:
+        raise click.UsageError("Give either a file or --stop.")
+    bench.ask("record", path=None if file is None else str(file.absolute()))
+    click.echo("recording stopped" if file is None else f"recording to {file}")
+
+
+@sim_group.command()
+@click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
+@click.option("--most", type=click.IntRange(min=1), help="Play only the first so many.")
+@click.option("--keep-address", is_flag=True, help="From the old addresses, not fresh ones.")
+@_pass_bench
+def replay(bench: _Bench, file: Path, most: int | None, keep_address: bool) -> None:
+    """Play a recording, as an attacker would."""
+    path = str(file.absolute())
+    answer = bench.ask("replay", path=path, most=most, keep_address=keep_address)
+    click.echo(f"{answer['frames']} packets are being replayed")
+
+
+@sim_group.command()
+@click.argument("data", metavar="HEX")
+@_pass_bench
+def forge(bench: _Bench, data: str) -> None:
+    """Send advertising data of your own making, at most 31 bytes."""
+    bench.ask("forge", data=data)
+    click.echo("sent")
+
+
+@sim_group.group()
+def boards() -> None:
+    """More boards."""
+
+
+@boards.command(name="add")
+@click.argument("name", required=False)
+@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@_pass_bench
+def add_board(bench: _Bench, name: str | None, chip: str) -> None:
+    """Add a board to the running bench."""
+    answer = bench.ask("add", name=name, chip=chip)
+    click.echo(f"{answer['name']} {answer['chip']} {answer['port']}")
