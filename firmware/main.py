@@ -34,10 +34,10 @@ def _live(settings, board):
 
 def main():
     """Live, unless this is a board that the firmware does not know."""
-    from beacon import profile, settings
+    from beacon import this_board
 
-    in_force, _ = settings.load("settings.json")
-    board = profile.detect(in_force.board)
+    in_force, _ = this_board.load("settings.json")
+    board = this_board.profile(in_force.board)
     if not board.radio:
         return
     try:

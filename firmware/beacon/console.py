@@ -7,7 +7,7 @@ the vault first, so an interrupt at any moment is no worse than a cut of power.
 import json
 from binascii import hexlify, unhexlify
 
-from beacon import profile, retained, settings, store, vault
+from beacon import retained, settings, store, this_board, vault
 
 _SETTINGS_PATH = "settings.json"
 _SECRET_BYTES = 32
@@ -65,7 +65,7 @@ def _feed_guard():
 
 
 def _board():
-    return profile.detect(settings.load(_SETTINGS_PATH)[0].board)
+    return this_board.profile(this_board.load(_SETTINGS_PATH)[0].board)
 
 
 def _opened():
@@ -249,10 +249,10 @@ def _provision(event_key_hex):
 def _configure(settings_json):
     try:
         wanted = settings.parse(settings_json)
-        settings.save(_SETTINGS_PATH, wanted)
+        this_board.save(_SETTINGS_PATH, wanted)
     except settings.SettingsError as error:
         raise Refusal("bad_setting", error.name)
-    return {"settings": settings.load(_SETTINGS_PATH)[0].as_dict()}
+    return {"settings": this_board.load(_SETTINGS_PATH)[0].as_dict()}
 
 
 def _self_test():

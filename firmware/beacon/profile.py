@@ -1,4 +1,4 @@
-"""Board profiles: which pin is what, how the chip wakes, what its radio can do."""
+"""Board profiles: which pin is what, how the chip wakes, what its radio can do. Pure."""
 
 from collections import namedtuple
 
@@ -50,20 +50,3 @@ def of_machine(machine):
         if chip == profile.chip or chip.startswith(profile.chip + " "):
             return profile
     return BARE
-
-
-def detect(name=""):
-    """Return the Profile called `name`, or that of the board this runs on if it is empty."""
-    if name:
-        return PROFILES[name]
-    return of_machine(machine_name())
-
-
-def machine_name():
-    """Return what MicroPython calls this board."""
-    import os
-    import sys
-
-    if hasattr(os, "uname"):
-        return os.uname().machine
-    return getattr(sys.implementation, "_machine", "")

@@ -4,7 +4,7 @@ import gc
 import os
 from binascii import hexlify
 
-from beacon import PROTOCOL, VERSION, clock, event, profile, retained, settings, store, vault
+from beacon import PROTOCOL, VERSION, clock, event, retained, store, this_board, vault
 
 _CHUNK_BYTES = 512
 _ROOT_FILES = ("boot.py", "main.py")
@@ -13,8 +13,8 @@ _LIBRARY = "lib"
 
 def status(settings_path):
     """Return the answer of `console.status`."""
-    in_force, faults = settings.load(settings_path)
-    board = profile.detect(in_force.board)
+    in_force, faults = this_board.load(settings_path)
+    board = this_board.profile(in_force.board)
     sectors, kind = store.sectors()
     opened = vault.Vault(sectors)
     try:
@@ -25,7 +25,7 @@ def status(settings_path):
     answer = {
         "fanal": VERSION,
         "protocol": PROTOCOL,
-        "machine": profile.machine_name(),
+        "machine": this_board.name(),
         "chip": board.chip,
         "mac": _mac(),
         "id": None,

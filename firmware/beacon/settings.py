@@ -1,4 +1,4 @@
-"""Settings: names, defaults and limits; a file that is not right is reported, and defaults stand.
+"""Settings: names, defaults and limits. Pure; this_board reads and writes their file.
 
 They are one flat JSON object. None of them can keep a beacon from sending what SPEC.md says.
 """
@@ -102,35 +102,3 @@ def parse(text):
     if not isinstance(values, dict):
         raise SettingsError("file")
     return Settings(values)
-
-
-def load(path):
-    """Return (Settings, faults): defaults and ["settings"] if the file is not right."""
-    try:
-        with open(path) as file:
-            text = file.read()
-    except OSError:
-        return Settings(), []
-    except UnicodeError:
-        return Settings(), ["settings"]
-    try:
-        return parse(text), []
-    except SettingsError:
-        return Settings(), ["settings"]
-
-
-def save(path, settings):
-    """Write them beside the file, read them back, and only then take its place.
-
-    Raises SettingsError "file" if they do not read back.
-    """
-    import os
-
-    text = json.dumps(settings.as_dict())
-    beside = path + ".new"
-    with open(beside, "w") as file:
-        file.write(text)
-    with open(beside) as file:
-        if file.read() != text:
-            raise SettingsError("file")
-    os.rename(beside, path)

@@ -31,7 +31,22 @@ OWNERS = {
 # Where nothing may read a clock, a file, a socket or a random number.
 PURE_MODULES = {
     "protocol": None,  # every module
-    "firmware": {"squeeze", "event", "schedule", "retained", "settings", "profile"},
+    "firmware": {
+        "squeeze",
+        "evidence",
+        "pattern",
+        "load",
+        "event",
+        "schedule",
+        "frames",
+        "emission",
+        "life",
+        "vault",
+        "retained",
+        "settings",
+        "profile",
+        "known_answers",
+    },  # fmt: skip
 }
 IMPURE = {
     "os", "io", "time", "random", "secrets", "socket", "select", "asyncio", "threading",

@@ -4,6 +4,8 @@ import pytest
 
 from tests.unit.fake_board import profile
 
+from beacon import this_board  # isort: skip
+
 RTC_PINS = {
     "esp32": {0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39},
     "esp32c3": set(range(6)),
@@ -39,7 +41,7 @@ def test_which_board(machine, expected):
 
 
 def test_by_name():
-    assert profile.detect("esp32c3") is profile.ESP32C3
+    assert this_board.profile("esp32c3") is profile.ESP32C3
 
 
 @pytest.mark.parametrize("board", CHIPS, ids=lambda board: board.name)

@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from tests.unit.fake_board import Settings
 
 from beacon import settings as module  # isort: skip
+from beacon import this_board  # isort: skip
 
 DEFAULTS = Settings().as_dict()
 NUMBERS = dict(module._NUMBERS)
@@ -59,24 +60,24 @@ def test_what_is_no_object_is_refused(text):
 def test_saved_and_loaded(tmp_path):
     path = str(tmp_path / "settings.json")
     wanted = Settings({"profile": "carried", "hold_ms": 4000, "vibrate": True})
-    module.save(path, wanted)
-    loaded, faults = module.load(path)
+    this_board.save(path, wanted)
+    loaded, faults = this_board.load(path)
     assert (loaded.as_dict(), faults) == (wanted.as_dict(), [])
     assert os.listdir(tmp_path) == ["settings.json"]
 
 
 def test_no_file_is_no_fault(tmp_path):
-    loaded, faults = module.load(str(tmp_path / "none.json"))
+    loaded, faults = this_board.load(str(tmp_path / "none.json"))
     assert (loaded.as_dict(), faults) == (DEFAULTS, [])
 
 
 def test_a_file_cut_short_is_a_fault_and_the_defaults(tmp_path):
     path = tmp_path / "settings.json"
-    module.save(str(path), Settings({"hold_ms": 4000}))
+    this_board.save(str(path), Settings({"hold_ms": 4000}))
     whole = path.read_bytes()
     for size in range(len(whole)):
         path.write_bytes(whole[:size])
-        loaded, faults = module.load(str(path))
+        loaded, faults = this_board.load(str(path))
         assert (loaded.as_dict(), faults) == (DEFAULTS, ["settings"])
 
 
@@ -84,18 +85,18 @@ def test_a_file_cut_short_is_a_fault_and_the_defaults(tmp_path):
 def test_noise_never_raises(tmp_path_factory, data):
     path = tmp_path_factory.mktemp("noise") / "settings.json"
     path.write_bytes(data)
-    loaded, _ = module.load(str(path))
+    loaded, _ = this_board.load(str(path))
     assert set(loaded.as_dict()) == set(DEFAULTS)
 
 
 def test_a_save_that_does_not_read_back_leaves_the_old_file(tmp_path, monkeypatch):
     path = str(tmp_path / "settings.json")
-    module.save(path, Settings({"hold_ms": 4000}))
+    this_board.save(path, Settings({"hold_ms": 4000}))
 
     def cut(old, new):
         raise OSError
 
     monkeypatch.setattr(os, "rename", cut)
     with pytest.raises(OSError):  # noqa: PT011  the one that was planted
-        module.save(path, Settings({"hold_ms": 5000}))
-    assert module.load(path)[0].hold_ms == 4000
+        this_board.save(path, Settings({"hold_ms": 5000}))
+    assert this_board.load(path)[0].hold_ms == 4000
