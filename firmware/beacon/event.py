@@ -133,6 +133,7 @@ class Event:
         self._step(HOLD)
         self.renewed_ms = self.age_ms
         self._bursting_to_ms = 0
+        self._flat = 0  # even a flat battery gets to say it
 
     def reserve(self):
         """Return whether the unit of now is free, and take it: nobody gets it again."""

@@ -416,6 +416,18 @@ def test_an_address_that_does_not_change_is_not_used_and_tried_again():
     assert len({heard.address for heard in world.heard[heard:]}) >= 4
 
 
+def test_a_new_slot_has_its_own_address_identifier_and_signature():
+    world = squeezed(alert_s=7200, event_s=7200)
+    world.life._emission.event.at(896_500)
+    heard = len(world.heard)
+    world.run(world.now_ms + 10_000)
+    slots = [heard.slot for heard in world.heard[heard:]]
+    assert slots == sorted(slots)
+    later = [heard for heard in world.heard[heard:] if heard.slot == 1]
+    assert [heard.kind for heard in later[:2]] == ["alert", "page"]
+    assert {heard.plain for heard in later if heard.kind == "page"} == set(range(12))
+
+
 def test_a_wake_with_a_spoiled_record_is_a_cold_boot():
     world = squeezed(event_s=600)
     world.run(world.now_ms + 9000)
