@@ -18,6 +18,7 @@ from fanal.error import IntegrityError
 
 # "no well-defined expiration date", RFC 5280 4.1.2.5
 _NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_WHOLE_SIGNATURE = b"\x03\x41\x00"  # a BIT STRING of 64 bytes without unused bits
 
 
 def fleet_name(public_key: Ed25519PublicKey) -> str:
@@ -110,7 +111,8 @@ def _is_issued_by(child: x509.Certificate, issuer: x509.Certificate) -> bool:
         child.verify_directly_issued_by(issuer)
     except (InvalidSignature, UnsupportedAlgorithm, ValueError, TypeError):
         return False
-    return True
+    # the parser takes a count of unused bits where Ed25519 has none: one certificate, one encoding
+    return to_der(child).endswith(_WHOLE_SIGNATURE + child.signature)
 
 
 def _may(certificate: x509.Certificate, path_length: int | None) -> bool:
