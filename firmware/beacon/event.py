@@ -1,4 +1,4 @@
-"""The event state machine: squeezes and the event's own age in, decisions out. Pure. SPEC 1.2.
+"""The event state machine: squeezes and the event's own age in, decisions out. Pure. SPEC 4.2, 4.3.
 
 `TRANSITIONS` is the machine: what a state does not name does not happen to it. The age is that
 of the event in ms; it never goes back here, whatever the clock that it came from does, and so

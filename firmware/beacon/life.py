@@ -28,7 +28,7 @@ _POLL_DOUBLINGS = const(6)
 
 
 def backoff_s(resumptions):
-    """Return how long the r-th resumption in a row waits first. SPEC 1.2."""
+    """Return how long the r-th resumption in a row waits first. SPEC 4.3."""
     return 0 if resumptions < 2 else min(60 << resumptions, 3600)
 
 
@@ -189,7 +189,7 @@ class Life:
         self._open(state, record.drill, True, record.resumptions + 1)
 
     def _open(self, state, drill, resumed, resumptions):
-        """Commit the next event key, and only then say a word under this one. SPEC 1.2."""
+        """Commit the next event key, and only then say a word under this one. SPEC 4.2."""
         if self._emission is not None:
             self._hardware.radio.stop()
             self._emission = None

@@ -1,4 +1,4 @@
-"""Bluetooth: advertises one frame, and changes the address with the unit. SPEC 2.4, 2.5."""
+"""Bluetooth: advertises one frame, and changes the address with the unit. SPEC 2.4, 2.6."""
 
 from micropython import const
 

@@ -1,4 +1,4 @@
-"""The vault: the secrets of a beacon in raw flash sectors, so that what is erased is gone. SPEC 1.
+"""The vault: a beacon's secrets in raw flash sectors, so that what is erased is gone. SPEC 4.1.
 
 One record in one sector, everything else blank. A commit writes the next record to another
 sector, reads it back, erases the old one and sees it blank. Whatever moment the power goes, the

@@ -10,7 +10,7 @@ _RID_BLOCKS = b"".join(slot.to_bytes(_BLOCK_BYTES, "big") for slot in range(SLOT
 
 
 def all_rids(rid_key: bytes) -> list[bytes]:
-    """Return the 96 identifiers, 8 bytes each, of an event. rid_key: 16 bytes. SPEC 1.
+    """Return the 96 identifiers, 8 bytes each, of an event. rid_key: 16 bytes. SPEC 1.4.
 
     As `fanal_protocol.slot.rid` for each slot, but in one call: a search through thousands of
     events is one AES operation each.
@@ -21,7 +21,7 @@ def all_rids(rid_key: bytes) -> list[bytes]:
 
 
 class EventKeys:
-    """The keys of event `event` of one beacon, derived from E_n at first use. SPEC 1.
+    """The keys of event `event` of one beacon, derived from E_n at first use. SPEC 1.2.
 
     beacon_id: its name; public_key: its Ed25519 key, 32 bytes; event_key: E_n, 32 bytes.
     """

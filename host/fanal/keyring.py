@@ -4,7 +4,7 @@ A fleet folder holds `key.age`, an age identity sealed by the passphrase, and fi
 that identity: `officer.age` (fleet root, fleet signing key, fleet sealing key) and
 `station.age` (one station's root and signing key). The passphrase costs about two seconds and
 512 MB by design, so a command spends it once, on `key.age`. Provisioning opens `station.age`
-only: a technician's laptop need not have the officer's file at all. SPEC 1.
+only: a technician's laptop need not have the officer's file at all. SPEC 1.1.
 """
 
 import json

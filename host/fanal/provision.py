@@ -2,7 +2,7 @@
 
 The order is what makes it safe. The identity is reserved in the registry, on disk, before the
 board gets its first event key; the board never writes that key over another; and what is
-recorded last is recorded only after the board has shown that it holds the key. SPEC 1.
+recorded last is recorded only after the board has shown that it holds the key. SPEC 4.4.
 """
 
 import hmac

@@ -76,7 +76,7 @@ def require_protocol(status: Status) -> None:
 def prove(board: Board, public_key: bytes) -> None:
     """Let the board prove that it holds the private half of `public_key` (32 bytes).
 
-    Raises IntegrityError. The nonce is fresh, so no answer was recorded before. SPEC 1.
+    Raises IntegrityError. The nonce is fresh, so no answer was recorded before. SPEC 4.5.
     """
     nonce = secrets.token_bytes(NONCE_BYTES)
     reply = board.call("challenge", nonce.hex())

@@ -1,4 +1,4 @@
-"""What nobody could resolve yet: kept for 48 hours, bounded, to be tried again. SPEC 3.1."""
+"""What nobody could resolve yet: kept for 48 hours, bounded, to be tried again. SPEC 3.4."""
 
 from collections import Counter
 

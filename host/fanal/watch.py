@@ -1,4 +1,4 @@
-"""The events a listener expects of its beacons, and the table of their identifiers. SPEC 3.1."""
+"""The events a listener expects of its beacons, and the table of their identifiers. SPEC 3.4."""
 
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 

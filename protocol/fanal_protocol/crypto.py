@@ -39,7 +39,7 @@ def hmac_of_sha256(key, data):
 def kdf(key, info, length):
     """Return the first `length` (1..32) bytes of HMAC-SHA256(key, info || 0x01).
 
-    This is HKDF-Expand (RFC 5869) for one block. Raises Misuse. SPEC 1.
+    This is HKDF-Expand (RFC 5869) for one block. Raises Misuse. SPEC, Conventions.
     """
     if not 1 <= length <= _KDF_MOST_BYTES:
         raise Misuse("kdf length")
