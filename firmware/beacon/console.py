@@ -11,6 +11,8 @@ from beacon import retained, settings, store, this_board, vault
 
 _SETTINGS_PATH = "settings.json"
 _SECRET_BYTES = 32
+# some seconds of a board's time; an interrupted provisioning is repeated long before
+_RATCHETS_MOST = 4096
 
 _SENTENCES = {
     "vault_corrupt": "The vault holds a record that cannot be read.",
@@ -123,7 +125,7 @@ def challenge(nonce_hex):
 
 
 def provision(event_key_hex):
-    """Take E_1, 32 bytes, into a vault that has none; the same once more changes nothing."""
+    """Take E_1, 32 bytes, into a vault that has none; the same later on changes nothing."""
     _answer(_provision, event_key_hex)
 
 
@@ -233,17 +235,27 @@ def _provision(event_key_hex):
 
     event_key = _unhex(event_key_hex)
     opened = _identified()
-    record = opened.record
-    written = record.event_key is None
-    if not written and (record.n != 1 or not crypto.same(record.event_key, event_key)):
-        raise Refusal("provisioned")
+    written = opened.record.event_key is None
     if written:
-        opened.commit(vault.provisioned(record, event_key))
-    stored = _opened().record.event_key
+        opened.commit(vault.provisioned(opened.record, event_key))
+    # read back from the vault; after the first event only what came of E_1 is there
+    if not _leads_to(event_key, _opened().record):
+        raise Refusal("write" if written else "provisioned")
     return {
-        "check": _hex(crypto.kdf(stored, b"fanal/1 first key check", 8)),
+        "check": _hex(crypto.kdf(event_key, b"fanal/1 first key check", 8)),
         "written": written,
     }
+
+
+def _leads_to(event_key, record):
+    """Return whether E_1 is what the key in a vault.Record came from. SPEC 4.4."""
+    from fanal_protocol import crypto, keys
+
+    if record.n > _RATCHETS_MOST:
+        return False
+    for _ in range(1, record.n):
+        event_key = keys.next_event_key(event_key)
+    return crypto.same(record.event_key, event_key)
 
 
 def _configure(settings_json):

@@ -140,7 +140,7 @@ def _forgetful(beacon_id: str) -> IntegrityError:
 
 def _foreign(beacon_id: str) -> IntegrityError:
     return IntegrityError(
-        f"Beacon {beacon_id} holds a key that is not, or no longer, this station's first one.",
+        f"Beacon {beacon_id} holds a key that did not come from this station.",
         f"If it belongs to another station or fleet, use it there; else erase it with"
         f" `--wipe {beacon_id}`.",
         code="foreign",

@@ -108,12 +108,15 @@ class PaperBoard:
     def _provision(self, event_key_hex: str) -> dict[str, Any]:
         offered = bytes.fromhex(event_key_hex)
         written = self.event_key is None
-        if not written and (self.n != 1 or self.event_key != offered):
-            raise BoardRefused("This beacon already holds an event key.", code="provisioned")
         if written:
             self.event_key, self.n = offered, 1
             self.key_writes.append((self.public_key, offered))
-        check = crypto.kdf(self.event_key, b"fanal/1 first key check", 8)
+        led_to = offered
+        for _ in range(1, self.n):
+            led_to = keys.next_event_key(led_to)
+        if self.event_key != led_to:
+            raise BoardRefused("This beacon already holds an event key.", code="provisioned")
+        check = crypto.kdf(offered, b"fanal/1 first key check", 8)
         return {"check": check.hex(), "written": written}
 
     def _configure(self, settings_json: str) -> dict[str, Any]:

@@ -143,7 +143,10 @@ def test_end_event_closes_and_forgets(folder):
     }
     assert status["next_event"] == 2
     assert call(folder, "arm_drill", 60)["error"] == "event_open"
-    assert call(folder, "provision", FIRST_KEY.hex())["error"] == "provisioned"
+    flash = (folder / "vault.bin").read_bytes()
+    assert call(folder, "provision", FIRST_KEY.hex())["written"] is False
+    assert call(folder, "provision", following.hex())["error"] == "provisioned"
+    assert (folder / "vault.bin").read_bytes() == flash
     assert call(folder, "end_event") == {"ok": True, "event": None}
     assert call(folder, "status")["event"] is None
     assert FIRST_KEY not in (folder / "vault.bin").read_bytes()
