@@ -1,0 +1,54 @@
+"""The budgets of a run, told at its end: `budget("name", value, limit, unit)` in any test."""
+
+import pytest
+
+_PROPERTY = "budget"
+_WIDTH = 34
+
+
+@pytest.fixture
+def budget(record_property):
+    """Return a function that notes a figure for the end of the run, and fails beyond its limit.
+
+    limit: None if there is none. A time (unit "s", "ms", "us") is noted and never fails: it is
+    that of the machine. It travels as a property of the test's report, so also from a worker.
+    """
+
+    def note(name, value, limit=None, unit="bytes"):
+        record_property(_PROPERTY, (name, value, limit, unit))
+        if limit is not None and unit not in ("s", "ms", "us"):
+            assert value <= limit, f"{name}: {value} {unit}, allowed are {limit}"
+
+    return note
+
+
+def pytest_terminal_summary(terminalreporter):
+    """Print the figures that were noted, each against its budget."""
+    lines = [_line(*noted) for noted in sorted(_noted(terminalreporter), key=str)]
+    if lines:
+        terminalreporter.section("budgets")
+        for line in lines:
+            terminalreporter.write_line(line)
+
+
+def _noted(terminalreporter):
+    """Return what was noted, once each: a test reports its set-up, its call and its end."""
+    found = set()
+    for reports in terminalreporter.stats.values():
+        for report in reports:
+            for name, value in getattr(report, "user_properties", ()):
+                if name == _PROPERTY:
+                    found.add(tuple(value))
+    return found
+
+
+def _line(name, value, limit, unit):
+    text = f"{name:{_WIDTH}} {_figure(value):>10} {unit}"
+    if limit is None:
+        return text
+    share = f"{100 * value / limit:.0f} %"
+    return f"{text:54} of {_figure(limit):>9}  ({share})"
+
+
+def _figure(value):
+    return f"{value:,}" if isinstance(value, int) else f"{value:,.1f}"
