@@ -18,3 +18,7 @@ INSTALLED_BYTES = 80 * KIB
 
 # One file at a time is read and turned into objects; the table of Ed25519 is the largest.
 LARGEST_FILE_BYTES = 16 * KIB
+
+# Once in two seconds a unit begins: the record for RTC memory, its checksum, a new address. It is
+# garbage at once; a heap collected every 32 KB is then collected less than once a minute by it.
+UNIT_BYTES = 4 * KIB
