@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
@@ -111,23 +112,23 @@ async def _serve(directory: Path, count: int, chip: str, air_port: int, seed: in
 
 
 def _introduce(world: World) -> None:
-    from rich.table import Table
+    rows = [(board.name, board.chip, board.port) for board in world.boards.values()]
+    _echo_table(("board", "chip", "port"), rows)
+    click.echo(f"\nThe air is at {world.air_address}. Try, from another terminal:\n")
+    if rows:
+        click.echo(f"  mpremote connect {rows[0][2]} ls")
+        click.echo(f"  fanal provision --port {rows[0][2]}")
+    click.echo(f"  fanal listen --air {world.air_address}")
+    click.echo(f"  fanal sim --dir {world.directory} squeeze hold\n")
+    click.echo("Ctrl-C ends it; the boards and what is in their flash stay.")
 
-    table = Table(box=None, pad_edge=False)
-    for column in ("board", "chip", "port"):
-        table.add_column(column, no_wrap=True)
-    for board in world.boards.values():
-        table.add_row(board.name, board.chip, board.port)
-    out = console.out()
-    out.print(table, soft_wrap=True)
-    out.print(f"\nThe air is at {world.air_address}. Try, from another terminal:\n", soft_wrap=True)
-    first = next(iter(world.boards.values()), None)
-    if first is not None:
-        out.print(f"  mpremote connect {first.port} ls", soft_wrap=True)
-        out.print(f"  fanal provision --port {first.port}", soft_wrap=True)
-    out.print(f"  fanal listen --air {world.air_address}", soft_wrap=True)
-    out.print(f"  fanal sim --dir {world.directory} squeeze hold\n", soft_wrap=True)
-    out.print("Ctrl-C ends it; the boards and what is in their flash stay.")
+
+def _echo_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
+    """Print rows whose last column, a path, is never cut: people copy it."""
+    widths = [max(len(row[i]) for row in [head, *rows]) for i in range(len(head) - 1)]
+    for row in [head, *rows]:
+        cells = [cell.ljust(width) for cell, width in zip(row, widths, strict=False)]
+        click.echo("  ".join([*cells, row[-1]]))
 
 
 @sim_group.command()
@@ -139,16 +140,18 @@ def status(bench: _Bench, as_json: bool) -> None:
     if as_json:
         console.print_json(answer)
         return
-    from rich.table import Table
-
-    table = Table(box=None, pad_edge=False)
-    for column in ("board", "chip", "state", "boots", "battery", "port"):
-        table.add_column(column, no_wrap=True)
-    for board in answer["boards"]:
-        volts = f"{board['battery_mv'] / 1000:.2f} V"
-        cells = (board["name"], board["chip"], board["state"], str(board["boots"]), volts)
-        table.add_row(*cells, board["port"])
-    console.out().print(table, soft_wrap=True)
+    rows = [
+        (
+            board["name"],
+            board["chip"],
+            board["state"],
+            str(board["boots"]),
+            f"{board['battery_mv'] / 1000:.2f} V",
+            board["port"],
+        )
+        for board in answer["boards"]
+    ]
+    _echo_table(("board", "chip", "state", "boots", "battery", "port"), rows)
     lost = f"{answer['loss']:.0%} lost, {answer['duplicate']:.0%} repeated"
     recording = ", recording" if answer["recording"] else ""
     click.echo(f"air {answer['air']}: {answer['frames']} packets sent, {lost}{recording}")

@@ -46,7 +46,6 @@ class Bench:
     hatchery: Hatchery
     clock: Clock | WallClock
     air_port: int
-    changed: Callable[[], None]
     heap_budget: int = HEAP_BUDGET
     # chip -> heap that gives the firmware its budget beyond the stand-ins, found at first boot
     heaps: dict[str, int] = field(default_factory=dict)
@@ -205,9 +204,13 @@ class Board:
         self.boots += 1
         self.heap_bytes = self.bench.heaps.get(self.chip, GENEROUS_HEAP)
         self.interpreter = Interpreter(
-            self.bench.hatchery, self.flash.fd, self.heap_bytes, self.service, self.console.received,
-            self._exited,
-        )  # fmt: skip
+            self.bench.hatchery,
+            self.flash.fd,
+            self.heap_bytes,
+            on_request=self.service,
+            on_output=self.console.received,
+            on_exit=self._exited,
+        )
         self.service.began(self.interpreter)
         self.console.began(self.interpreter)
         self.set_state(RUNNING)
@@ -234,9 +237,8 @@ class Board:
         self._start()
 
     def set_state(self, state: str) -> None:
-        """Enter a state and let the world know."""
+        """Enter a state."""
         self.state = state
-        self.bench.changed()
 
     def set_timer(self, name: str, seconds: float, action: Callable[[], None]) -> None:
         """Have `action` called later in this life of the chip, instead of the one before."""
@@ -265,7 +267,6 @@ class Board:
 
     def _printed(self, data: bytes) -> None:
         self.terminal.write(data)
-        self.bench.changed()
 
     def _typed(self, data: bytes) -> None:
         """Take what a client typed; a chip that boots, sleeps or is off does not hear it."""

@@ -12,12 +12,14 @@ import asyncio
 import math
 import selectors
 import time
-from collections.abc import Callable, Coroutine, Iterator
-from contextlib import contextmanager
+from collections.abc import AsyncIterator, Callable, Coroutine, Iterator
+from contextlib import asynccontextmanager, contextmanager
+from functools import partial
 from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+_LOOK_S = 0.005  # how often to ask, in real time, whether what is waited for is so
 _POLL_S = 0.0005  # how often to ask whether a board at its prompt has gone quiet
 
 
@@ -35,6 +37,10 @@ class _WarpSelector(selectors.DefaultSelector):
             return self._at_pace(timeout)
         if self.clock.busy():
             return super().select(_POLL_S)
+        if ready := super().select(0):  # what a board said before it went quiet
+            return ready
+        if self.clock.look():
+            return []
         step = self.clock.step(timeout)
         if step <= 0:
             return super().select(None)
@@ -43,7 +49,9 @@ class _WarpSelector(selectors.DefaultSelector):
 
     def _at_pace(self, timeout: float | None) -> list[tuple[selectors.SelectorKey, int]]:
         began = time.monotonic()
-        ready = super().select(timeout)
+        if self.clock.look():
+            return []
+        ready = super().select(self.clock.patience(timeout))
         self.clock.now += time.monotonic() - began
         return ready
 
@@ -77,6 +85,7 @@ class Clock:
         self.pace = 0
         self.has_work: Callable[[], bool] = lambda: False
         self.next_timer: Callable[[], float] = lambda: math.inf
+        self._lookers: list[Callable[[], bool]] = []
         self._until: list[float] = []
         self._watchers: list[Callable[[], bool]] = []
 
@@ -91,6 +100,26 @@ class Clock:
     def busy(self) -> bool:
         """Is anything computing?"""
         return any(watcher() for watcher in self._watchers)
+
+    def look(self) -> bool:
+        """Ask all who wait whether what they wait for is so; was it for any?"""
+        # each is asked, also when one before it said yes
+        return sum(looker() for looker in tuple(self._lookers)) > 0
+
+    def patience(self, timeout: float | None) -> float | None:
+        """Return how long to wait at the wall's pace before looking again."""
+        return min(timeout or _LOOK_S, _LOOK_S) if self._lookers else timeout
+
+    @asynccontextmanager
+    async def until(self, is_so: Callable[[], Any]) -> AsyncIterator[asyncio.Future[None]]:
+        """Give a future that is done as soon as `is_so()`, asked before time moves."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        looker = partial(_look, future, is_so)
+        self._lookers.append(looker)
+        try:
+            yield future
+        finally:
+            self._lookers.remove(looker)
 
     def advance(self, to_s: float) -> None:
         """A board that was left alone (`quiet_s`) has lived until `to_s`."""
@@ -127,6 +156,18 @@ class Clock:
             self.pace -= 1
 
 
+def _look(future: asyncio.Future[None], is_so: Callable[[], Any]) -> bool:
+    if future.done():
+        return False
+    try:
+        if not is_so():
+            return False
+        future.set_result(None)
+    except Exception as error:  # noqa: BLE001 - it belongs to whoever waits, not to the loop
+        future.set_exception(error)
+    return True
+
+
 class WallClock:
     """Real time, with the same face as `Clock`."""
 
@@ -137,6 +178,16 @@ class WallClock:
 
     def unwatch(self, busy: Callable[[], bool]) -> None:
         """Real time waits for nobody."""
+
+    @asynccontextmanager
+    async def until(self, is_so: Callable[[], Any]) -> AsyncIterator[asyncio.Future[None]]:
+        """Give a future that is done soon after `is_so()`."""
+        future: asyncio.Future[None] = asyncio.get_running_loop().create_future()
+        watch = asyncio.create_task(_watch(future, is_so))
+        try:
+            yield future
+        finally:
+            watch.cancel()
 
     def advance(self, to_s: float) -> None:
         """Real time is nobody's to move."""
@@ -154,6 +205,11 @@ class WallClock:
     def at_pace(self) -> Iterator[None]:
         """Real time always runs at its pace."""
         yield
+
+
+async def _watch(future: asyncio.Future[None], is_so: Callable[[], Any]) -> None:
+    while not _look(future, is_so):
+        await asyncio.sleep(_LOOK_S)
 
 
 def of_running_loop() -> Clock | WallClock:

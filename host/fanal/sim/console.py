@@ -22,7 +22,7 @@ _PASS, _BANNER, _RAW_ENTRY = "pass", "banner", "raw entry"
 
 
 class Console:
-    """The line discipline of one board. `changed()` is called when something was printed."""
+    """The line discipline of one board."""
 
     def __init__(self, machine: str, write: Callable[[bytes], None]) -> None:
         self._name = f"MicroPython v1.28.0 on 2026-04-06; {machine}".encode()

@@ -41,7 +41,7 @@ class Senses:
         if after == len(self._curve):
             return int(self._curve[-1][1])
         (t0, v0), (t1, v1) = self._curve[after - 1], self._curve[after]
-        return int(v0 + (v1 - v0) * (t_ms - t0) / (t1 - t0))
+        return round(v0 + (v1 - v0) * (t_ms - t0) / (t1 - t0))
 
     def edges(self, level: int) -> Iterator[tuple[float, int]]:
         """Yield (time in s, new level) of every change of the digital level in this curve."""

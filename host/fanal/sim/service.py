@@ -115,7 +115,6 @@ class Service:
             return
         self.heap_stand_ins, self.heap_free = request.a, request.b
         board.console.listens = True
-        board.bench.changed()
         self.answer()
 
     def _on_ready(self, _: Request) -> None:
@@ -214,7 +213,6 @@ class Service:
 
     def _on_pin_out(self, request: Request) -> None:
         self.outputs[request.a] = request.b
-        self._board.bench.changed()
         self.answer()
 
     def _on_pin_irq(self, request: Request) -> None:

@@ -74,13 +74,11 @@ class World:
     async def __aenter__(self) -> Self:
         """Open the air and bring the boards of the folder back, powered off."""
         self.clock = clock.of_running_loop()
-        self._changed = asyncio.Event()
         self.air = Air(self.seed)
-        self.air.tap(lambda _: self._changed.set())
         self._server = AirServer(self.air)
         await self._server.start(self._air_port)
         self._bench = Bench(
-            Hatchery(), self.clock, self._server.port, self._changed.set, self.heap_budget,
+            Hatchery(), self.clock, self._server.port, self.heap_budget,
             _HEAPS.setdefault(self.heap_budget, {}),
         )  # fmt: skip
         self.directory.mkdir(parents=True, exist_ok=True)
@@ -136,11 +134,11 @@ class World:
 
     async def wait_until(self, is_so: Callable[[], Any], timeout_s: float = 60) -> None:
         """Let time pass until `is_so()`. Raises TimeoutError after `timeout_s`, world time."""
+        if is_so():
+            return
         with self.clock.allow(timeout_s):
-            async with asyncio.timeout(timeout_s):
-                while not is_so():
-                    self._changed.clear()
-                    await self._changed.wait()
+            async with asyncio.timeout(timeout_s), self.clock.until(is_so) as future:
+                await future
 
     def at_pace(self) -> AbstractContextManager[None]:
         """Let time run as on the wall while a client outside this process is at work."""

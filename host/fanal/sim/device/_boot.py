@@ -8,16 +8,18 @@ import _bench
 import usys
 import vfs
 
-_STAND_INS = ("time", "machine", "esp32", "bluetooth", "network", "os", "sys")
+_STAND_INS = ("time", "machine", "esp32", "bluetooth", "network", "os")
 
 
 def _swap_modules():
     standing_in = {}
     for name in _STAND_INS:
         standing_in[name] = __import__(name)
-    for name in _STAND_INS:
-        usys.modules[name] = standing_in[name]
-        usys.modules["u" + name] = standing_in[name]
+    # a file called sys would not be looked for
+    standing_in["sys"] = __import__("_sys")
+    for name, module in standing_in.items():
+        usys.modules[name] = module
+        usys.modules["u" + name] = module
 
 
 def _mount(is_fresh):
@@ -57,7 +59,7 @@ def boot(scope):
     _swap_modules()
     usys.path[:] = ["", ".frozen", "/lib"]
     _mount(hello["fresh"])
-    for name in ("board", "_boot", "_bench", "opcode"):
+    for name in ("_sys", "board", "_boot", "_bench", "opcode"):
         del usys.modules[name]
     scope.clear()
     scope["__name__"] = "__main__"

@@ -1,0 +1,110 @@
+"""The virtual NOR flash: bits only clear, sectors only erase, and power fails where it is told."""
+
+import hashlib
+import itertools
+
+import pytest
+from fanal.sim import flash
+from fanal.sim.flash import PARTITIONS, SECTOR, SIZE, TABLE_ADDRESS, Cut, Flash, PowerCut
+from hypothesis import given
+from hypothesis import strategies as st
+
+
+@pytest.fixture
+def chip(tmp_path):
+    chip = Flash(tmp_path / "flash.bin")
+    yield chip
+    chip.close()
+
+
+def test_a_new_flash_is_blank_but_for_its_partition_table(chip):
+    image = chip.path.read_bytes()
+    assert len(image) == SIZE
+    assert image[:TABLE_ADDRESS] == b"\xff" * TABLE_ADDRESS
+    assert tuple(flash.read_partition_table(image)) == PARTITIONS
+
+
+def test_partitions_touch_nothing_twice_and_end_with_the_chip():
+    ordered = sorted(PARTITIONS, key=lambda p: p.address)
+    for before, after in itertools.pairwise(ordered):
+        assert before.address + before.size <= after.address
+    assert ordered[-1].address + ordered[-1].size == SIZE
+    vault = next(p for p in PARTITIONS if p.label == "vault")
+    assert (vault.type, vault.subtype, vault.address, vault.size) == (1, 0x40, 0x200000, 16384)
+    assert all(p.address % SECTOR == p.size % SECTOR == 0 for p in PARTITIONS)
+
+
+def test_the_table_ends_with_its_md5():
+    table = flash.partition_table()
+    entries, mark = table[: 32 * len(PARTITIONS)], table[32 * len(PARTITIONS) :]
+    assert mark[:16] == b"\xeb\xeb" + b"\xff" * 14
+    assert mark[16:32] == hashlib.md5(entries).digest()
+    assert set(mark[32:]) == {0xFF}
+
+
+@given(data=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5))
+def test_a_program_only_clears_bits(tmp_path_factory, data):
+    chip = Flash(tmp_path_factory.mktemp("nor") / "flash.bin")
+    chip.erase(0x200000, SECTOR)
+    expected = bytearray(b"\xff" * 40)
+    for part in data:
+        chip.program(0x200000, part)
+        for i, byte in enumerate(part):
+            expected[i] &= byte
+    assert chip.read(0x200000, 40) == bytes(expected)
+    chip.close()
+
+
+def test_an_erase_sets_its_sector_and_no_other(chip):
+    chip.program(0x200000, bytes(3 * SECTOR))
+    chip.erase(0x201000, SECTOR)
+    assert chip.read(0x200000, 3 * SECTOR) == bytes(SECTOR) + b"\xff" * SECTOR + bytes(SECTOR)
+
+
+@pytest.mark.parametrize(("address", "size"), [(1, SECTOR), (0, 100), (SIZE, SECTOR)])
+def test_what_no_chip_can_erase(chip, address, size):
+    with pytest.raises(ValueError, match="sectors"):
+        chip.erase(address, size)
+
+
+def test_writing_beyond_the_end(chip):
+    with pytest.raises(ValueError, match="outside"):
+        chip.program(SIZE - 1, b"ab")
+
+
+@pytest.mark.parametrize(
+    ("cut", "expected"),
+    [
+        (Cut(0), b"\xff\xff\xff\xff"),
+        (Cut(0, "inside", 2), b"ab\xff\xff"),
+        (Cut(0, "after"), b"abcd"),
+    ],
+)
+def test_power_fails_before_inside_and_after_an_operation(chip, cut, expected):
+    chip.arm(cut)
+    with pytest.raises(PowerCut):
+        chip.program(0, b"abcd")
+    assert chip.read(0, 4) == expected
+    chip.program(0x1000, b"ef")  # it happens once
+    assert chip.operations == 2
+
+
+def test_an_erase_can_fail_half_way(chip):
+    chip.program(0, bytes(SECTOR))
+    chip.arm(Cut(0, "inside", 100))
+    with pytest.raises(PowerCut):
+        chip.erase(0, SECTOR)
+    assert chip.read(0, SECTOR) == b"\xff" * 100 + bytes(SECTOR - 100)
+
+
+def test_operations_are_counted_from_the_arming(chip):
+    chip.program(0, b"a")
+    chip.arm(Cut(2))
+    chip.program(1, b"b")
+    chip.erase(0x2000, SECTOR)
+    with pytest.raises(PowerCut):
+        chip.program(2, b"c")
+    assert chip.read(0, 3) == b"ab\xff"
+    chip.arm(Cut(0))
+    chip.arm(None)
+    chip.program(2, b"c")
