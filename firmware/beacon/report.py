@@ -7,6 +7,7 @@ from binascii import hexlify
 from beacon import PROTOCOL, VERSION, clock, event, retained, store, this_board, vault
 
 _CHUNK_BYTES = 512
+_MAC_BYTES = 6
 _ROOT_FILES = ("boot.py", "main.py")
 _LIBRARY = "lib"
 
@@ -94,11 +95,13 @@ def _event(record):
 
 
 def _mac():
+    """Return the MAC address in hex, None where the chip is known by something else."""
     try:
         from machine import unique_id
     except ImportError:
         return None
-    return hexlify(unique_id()).decode()
+    known_by = unique_id()
+    return hexlify(known_by).decode() if len(known_by) == _MAC_BYTES else None
 
 
 def _measure(answer, board, in_force):

@@ -125,4 +125,5 @@ def rtc_memory():
         from machine import RTC
     except ImportError:
         return NoMemory()
-    return RtcMemory(RTC())
+    rtc = RTC()
+    return RtcMemory(rtc) if hasattr(rtc, "memory") else NoMemory()
