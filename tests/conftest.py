@@ -3,7 +3,7 @@
 import pytest
 
 _PROPERTY = "budget"
-_WIDTH = 34
+_WIDTH = 40
 
 
 @pytest.fixture
@@ -47,7 +47,7 @@ def _line(name, value, limit, unit):
     if limit is None:
         return text
     share = f"{100 * value / limit:.0f} %"
-    return f"{text:54} of {_figure(limit):>9}  ({share})"
+    return f"{text:58} of {_figure(limit):>9}  ({share})"
 
 
 def _figure(value):

@@ -37,7 +37,7 @@ def whole_event(heap_budget, image):
             heard = []
             world.air.tap(lambda sent: heard.append(sent.data))
             try:
-                public_key = await _provisioned(world, board)
+                public_key = await provisioned(world, board)
                 await _lived(world, board)
                 trouble = _faults(board) or _unsigned(heard, public_key)
             except (TimeoutError, _Stopped) as problem:
@@ -52,7 +52,9 @@ class _Stopped(Exception):
     """The board did not even come to be provisioned."""
 
 
-async def _provisioned(world, board):
+async def provisioned(world, board):
+    """Give a new board its identity and FIRST_KEY; return its public key."""
+
     def give():
         with BoardLink(board.port) as link:
             made = link.call("create_identity")
