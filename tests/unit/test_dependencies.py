@@ -46,7 +46,7 @@ PURE_MODULES = {
         "settings",
         "profile",
         "known_answers",
-    },  # fmt: skip
+    },
 }
 IMPURE = {
     "os", "io", "time", "random", "secrets", "socket", "select", "asyncio", "threading",
