@@ -97,6 +97,15 @@ def test_an_erase_can_fail_half_way(chip):
     assert chip.read(0, SECTOR) == b"\xff" * 100 + bytes(SECTOR - 100)
 
 
+def test_files_are_installed_anew_when_they_change(tmp_path):
+    (tmp_path / "main.py").write_text("print('one')")
+    first = flash.firmware_flash(tmp_path)
+    assert flash.firmware_flash(tmp_path) is first
+    (tmp_path / "main.py").write_text("print('two')")
+    second = flash.firmware_flash(tmp_path)
+    assert (b"print('two')" in second, b"print('two')" in first) == (True, False)
+
+
 def test_operations_are_counted_from_the_arming(chip):
     chip.program(0, b"a")
     chip.arm(Cut(2))

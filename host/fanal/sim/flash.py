@@ -142,9 +142,17 @@ class Flash:
         raise PowerCut
 
 
-@lru_cache(maxsize=4)
 def firmware_flash(firmware: Path) -> bytes:
     """Return a flash with the files of a folder in its `vfs`. Raises RuntimeError."""
+    digest = hashlib.sha256()
+    for file in sorted(path for path in firmware.rglob("*") if path.is_file()):
+        digest.update(f"{file.relative_to(firmware)}\0".encode() + file.read_bytes())
+    return _installed(firmware, digest.digest())
+
+
+@lru_cache(maxsize=4)
+def _installed(firmware: Path, _: bytes) -> bytes:
+    """The same for a folder with content of that digest, made once."""
     vfs = next(p for p in PARTITIONS if p.label == "vfs")
     with tempfile.TemporaryDirectory(prefix="fanal-flash-") as folder:
         path = Path(folder) / "flash.bin"

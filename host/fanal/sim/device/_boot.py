@@ -66,7 +66,15 @@ def boot(scope):
     hello = None  # its memory is not the firmware's business
     gc.collect()
     _bench.call(HEAP, gc.mem_alloc(), gc.mem_free())
-    if _run("boot.py", scope) or (board.runs_main and _run("main.py", scope)):
-        raise SystemExit
-    gc.collect()
-    _bench.call(READY)
+    try:
+        if _run("boot.py", scope) or (board.runs_main and _run("main.py", scope)):
+            raise SystemExit
+        gc.collect()
+    except KeyboardInterrupt:
+        pass  # it came between two programs: what follows is the prompt in any case
+    while True:
+        try:
+            _bench.call(READY)
+            return
+        except KeyboardInterrupt:
+            pass
