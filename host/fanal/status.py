@@ -7,7 +7,7 @@ from typing import Any, Protocol
 
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from fanal_protocol import keys
+from fanal_protocol import ed25519, keys
 
 from fanal.error import DeviceError, IntegrityError
 
@@ -83,12 +83,16 @@ def prove(board: Board, public_key: bytes) -> None:
     try:
         signature = bytes.fromhex(reply["signature"])
         Ed25519PublicKey.from_public_bytes(public_key).verify(signature, _CHALLENGE + nonce)
+        # OpenSSL takes keys of small order, under which one signature fits many messages
+        is_strict = ed25519.verify(public_key, _CHALLENGE + nonce, signature)
     except (KeyError, TypeError, ValueError, InvalidSignature):
+        is_strict = False
+    if not is_strict:
         raise IntegrityError(
             "The board could not prove that it holds its key.",
             "Do not use it: it is damaged, or something on the cable answers in its name.",
             code="challenge",
-        ) from None
+        )
 
 
 def require_own_id(status: Status) -> None:

@@ -222,7 +222,7 @@ def _limit(status: Status, name: str) -> int:
 
 def _vault(status: Status) -> Check:
     if status.vault != "partition":
-        return _bad("vault", "keys lie in a file: used ones stay in flash", _INTEGRITY)
+        return _bad("vault", "keys lie in a file: used ones stay in flash", _FAILED)
     return _good("vault", "keys lie in their own partition")
 
 
