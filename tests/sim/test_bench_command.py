@@ -63,7 +63,7 @@ async def test_the_air_is_set_recorded_forged_and_replayed(world, tmp_path):
         (["squeeze", "hold", "b9"], 3, "no board called b9"),
         (["squeeze", "tickle"], 2, "no squeeze called tickle"),
         (["forge", "00" * 32], 1, "31 is the most"),
-        (["forge", "xyz"], 1, "did not work"),
+        (["forge", "xyz"], 2, "not hexadecimal"),
         (["cut"], 2, "--after SECONDS or --operation N"),
         (["boards", "add", "b1"], 1, "already"),
     ],

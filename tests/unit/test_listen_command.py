@@ -192,7 +192,7 @@ def test_no_bluetooth_is_one_sentence_and_a_hint(
         (("--seconds", "0"), 2),
         (("--seconds", "-1"), 2),
         (("--air", "127.0.0.1:1", "--seconds", "1"), 7),
-        (("--air", "nowhere", "--seconds", "1"), 7),
+        (("--air", "nowhere", "--seconds", "1"), 2),
     ],
 )
 def test_bad_usage(fleet: PaperFleet, arguments: tuple[str, ...], code: int) -> None:

@@ -81,18 +81,22 @@ def start(bench: _Bench, count: int, chip: str, air_port: int, seed: int) -> Non
 
 async def _serve(directory: Path, count: int, chip: str, air_port: int, seed: int) -> None:
     import asyncio
+    import os
     import signal
 
     from fanal.error import EnvironmentFault
-    from fanal.sim.control import Control
+    from fanal.sim.control import Control, require_free
     from fanal.sim.world import World
 
+    require_free(directory)
     world = World(directory, seed=seed, air_port=air_port)
     try:
         await world.__aenter__()
     except OSError as error:
+        if error.filename:
+            raise  # the folder, not the port
         raise EnvironmentFault(
-            f"The air cannot use port {air_port}: {error.strerror}.",
+            f"The air cannot use port {air_port}: {os.strerror(error.errno or 0)}.",
             "Another bench may run; stop it, or choose another --air-port.",
         ) from None
     stop = asyncio.Event()
@@ -117,7 +121,7 @@ def _introduce(world: World) -> None:
     click.echo(f"\nThe air is at {world.air_address}. Try, from another terminal:\n")
     if rows:
         click.echo(f"  mpremote connect {rows[0][2]} ls")
-        click.echo(f"  fanal provision --port {rows[0][2]}")
+        click.echo(f"  fanal provision --port {rows[0][2]} --site SITE")
     click.echo(f"  fanal listen --air {world.air_address}")
     click.echo(f"  fanal sim --dir {world.directory} squeeze hold\n")
     click.echo("Ctrl-C ends it; the boards and what is in their flash stay.")
@@ -273,6 +277,10 @@ def replay(bench: _Bench, file: Path, most: int | None, keep_address: bool) -> N
 @_pass_bench
 def forge(bench: _Bench, data: str) -> None:
     """Send advertising data of your own making, at most 31 bytes."""
+    try:
+        bytes.fromhex(data)
+    except ValueError:
+        raise click.UsageError("HEX is not hexadecimal.") from None
     bench.ask("forge", data=data)
     click.echo("sent")
 

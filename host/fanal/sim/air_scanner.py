@@ -12,7 +12,7 @@ from uuid import UUID
 
 from bleak.backends.scanner import AdvertisementData, BaseBleakScanner
 
-from fanal.error import EnvironmentFault
+from fanal.error import EnvironmentFault, UsageError
 
 _RESET = 0x0C03
 _SET_EVENT_MASK = 0x0C01
@@ -24,10 +24,10 @@ _BASE_UUID = "0000{:04x}-0000-1000-8000-00805f9b34fb"
 
 
 def parse_air(text: str) -> tuple[str, int]:
-    """Return (host, port) of "HOST:PORT" or "PORT". Raises EnvironmentFault."""
+    """Return (host, port) of "HOST:PORT" or "PORT". Raises UsageError."""
     host, _, port = text.rpartition(":")
     if not port.isdigit():
-        raise EnvironmentFault(
+        raise UsageError(
             f"{text!r} is not the address of an air.", "Write it as HOST:PORT, as `fanal sim` does."
         )
     return host or "127.0.0.1", int(port)

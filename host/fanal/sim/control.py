@@ -10,6 +10,7 @@ import asyncio
 import json
 import socket
 from collections.abc import Callable
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -56,12 +57,8 @@ class Control:
 
     async def __aenter__(self) -> Control:
         """Listen. Raises EnvironmentFault if another world has this folder."""
+        require_free(self._world.directory)
         path = self._world.directory / SOCKET
-        if _is_served(path):
-            raise EnvironmentFault(
-                f"A virtual bench runs in {self._world.directory} already.",
-                "Use that one, or start another with --dir.",
-            )
         path.unlink(missing_ok=True)
         self._server = await asyncio.start_unix_server(self._serve, path)
         return self
@@ -75,9 +72,10 @@ class Control:
         (self._world.directory / SOCKET).unlink(missing_ok=True)
 
     async def _serve(self, reader: asyncio.StreamReader, writer: asyncio.StreamWriter) -> None:
-        answer = self.perform(await reader.readline())
-        writer.write(json.dumps(answer).encode() + b"\n")
-        await writer.drain()
+        if request := await reader.readline():  # some only ask whether anybody is here
+            writer.write(json.dumps(self.perform(request)).encode() + b"\n")
+            with suppress(ConnectionError):
+                await writer.drain()
         writer.close()
 
     def perform(self, line: bytes) -> dict[str, Any]:
@@ -87,7 +85,10 @@ class Control:
             return {"ok": True, **_DEEDS[request.pop("do")](self, request)}
         except FanalError as error:
             sentence, hint, code = error.sentence, error.hint, error.exit_code
-        except (ValueError, OSError) as error:
+        except OSError as error:
+            reason = error.strerror or type(error).__name__
+            sentence, hint, code = f"The bench cannot use {error.filename}: {reason}.", "", 7
+        except ValueError as error:
             sentence, hint, code = f"That did not work: {error}.", "", 1
         except (KeyError, TypeError):
             sentence, hint, code = "The bench did not understand.", "Are both of one version?", 2
@@ -211,9 +212,15 @@ def _describe(board: Board) -> dict[str, Any]:
     }
 
 
-def _is_served(path: Path) -> bool:
+def require_free(directory: Path) -> None:
+    """Raise EnvironmentFault if a bench runs in this folder: its boards have one owner."""
     with socket.socket(socket.AF_UNIX) as line:
-        return line.connect_ex(str(path)) == 0
+        is_served = line.connect_ex(str(directory / SOCKET)) == 0
+    if is_served:
+        raise EnvironmentFault(
+            f"A virtual bench runs in {directory} already.",
+            "Use that one, or start another with --dir.",
+        )
 
 
 _DEEDS: dict[str, Callable[[Control, Request], dict[str, Any]]] = {
