@@ -39,6 +39,7 @@ _HOUR_S = 3600
 # A short event, so that the next squeeze is a new one soon: two minutes, then over.
 _SETTINGS = {"alert_s": 60, "event_s": 120}
 _TOUCH_MV = 50
+_BUMP_S = 30  # as long as the slowest of squeezes takes to be an alert
 # What a pair of headphones nearby says; it shows that silence is not deafness.
 _NEIGHBOUR = bytes.fromhex("0201060303fefe0a09686561647365742d31")
 _NEIGHBOUR_EVERY_S = 0.25
@@ -292,7 +293,8 @@ class _Story:
         before = len(self.tape)
         with self.world.at_pace():
             self.board.squeeze("bump")
-            await asyncio.sleep(3)
+            await asyncio.sleep(1)
+        await self.world.run_for(_BUMP_S)
         sent = len(self.tape) - before
         self.fact(f"an accidental bump does nothing: {sent} packets", sent == 0)
 

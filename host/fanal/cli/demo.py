@@ -4,6 +4,7 @@ import json
 import shutil
 import sys
 import tempfile
+import textwrap
 import time
 from pathlib import Path
 
@@ -91,7 +92,7 @@ class _Account:
 def _wrapped(text: str, begin: str, indent: int) -> str:
     """Return `text` behind `begin`, broken for the terminal, later lines indented."""
     width = max(60, shutil.get_terminal_size().columns) - indent
-    lines = click.wrap_text(text, width).splitlines()
+    lines = textwrap.wrap(text, width, break_on_hyphens=False, break_long_words=False)
     return "\n".join([begin + lines[0], *(" " * indent + line for line in lines[1:])])
 
 
