@@ -238,8 +238,8 @@ class BoardLink:
             )
         return BoardLost(
             f"The beacon on {self.port} stopped answering.",
-            "Check the cable, press its reset button and run the command again: it goes on where"
-            " it stopped.",
+            "Check the cable, and that one board alone is on it; press its reset button and run the"
+            " command again: it goes on where it stopped.",
             code="silent",
             port=self.port,
         )

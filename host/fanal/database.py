@@ -18,7 +18,7 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import IntegrityError as ConstraintError
 from sqlalchemy.orm import Session
 
-from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError
+from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError, no_fleet
 from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, Base, FleetRow, StationRow
 
 _BUSY_S = 5.0
@@ -36,11 +36,7 @@ class Database:
     def __init__(self, path: Path, now_ms: Callable[[], int] | None = None) -> None:
         """Open `path`. Raises FanalError: not there, not ours, damaged, newer than this program."""
         if not path.exists():
-            raise FanalError(
-                f"There is no fleet in {path.parent}.",
-                "Create one with `fanal fleet init`, or name its folder with --fleet DIR.",
-                code="no_fleet",
-            )
+            raise no_fleet(path)
         self.path = path
         self._now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
         self._engine = _engine(path)
@@ -104,7 +100,10 @@ class Database:
             application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
             version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
         if application != APPLICATION_ID:
-            raise IntegrityError(f"{self.path} is not a registry of Fanal.", "Check --fleet.")
+            raise IntegrityError(
+                f"{self.path} is not a registry of Fanal.",
+                "Check --fleet, or take the file from your backup.",
+            )
         if version > SCHEMA_VERSION:
             raise EnvironmentFault(
                 f"{self.path} was written by a newer Fanal (schema {version}).",
@@ -159,5 +158,9 @@ def _sentence(path: Path, problem: object) -> FanalError:
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return EnvironmentFault(
             f"{path} cannot be written.", "Check that the folder and the file are yours."
+        )
+    if name.startswith("SQLITE_FULL"):
+        return EnvironmentFault(
+            f"{path} cannot be written: the disk is full.", "Make room and try again."
         )
     return EnvironmentFault(f"{path} cannot be used ({name or type(problem).__name__}).", "")

@@ -2,7 +2,7 @@
 
 from dataclasses import dataclass
 
-from fanal.error import ReadBackError, UsageError
+from fanal.error import DeviceError, FanalError, ReadBackError, UsageError
 from fanal.status import Board, read_status, require_protocol
 
 LONGEST_MINUTES = 60
@@ -32,7 +32,16 @@ def _set(board: Board, seconds: int) -> Drill:
     status = read_status(board)
     require_protocol(status)
     if seconds and not status.is_provisioned:
-        raise UsageError("This board has no identity yet.", "Provision it first.")
+        raise DeviceError(
+            "This board has no identity yet.", "Give it one with `fanal provision`.",
+            code="not_provisioned",
+        )  # fmt: skip
+    if seconds and status.event is not None:
+        raise FanalError(
+            "The beacon is in the middle of an event: somebody may need help.",
+            "Find out; a drill can be armed when the event is over.",
+            code="in_event",
+        )
     if seconds:
         board.call("arm_drill", seconds)
     else:

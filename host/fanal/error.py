@@ -5,6 +5,8 @@ failed, 2 usage, 3 no device or the wrong one, 4 signature or integrity, 5 read-
 differs, 6 part of a batch failed, 7 the environment, 130 interrupted.
 """
 
+from pathlib import Path
+
 INTERRUPTED = 130
 
 
@@ -90,3 +92,18 @@ class EnvironmentFault(FanalError):
 
     exit_code = 7
     code = "environment"
+
+
+def no_fleet(path: Path) -> FanalError:
+    """Return the error for a fleet's file that is not there: the others tell loss from absence."""
+    if any((path.parent / name).exists() for name in ("key.age", "registry.db")):
+        return IntegrityError(
+            f"{path} is missing.",
+            "Take it from your backup, or name another fleet's folder with --fleet DIR.",
+            code="missing",
+        )
+    return FanalError(
+        f"There is no fleet in {path.parent}.",
+        "Create one with `fanal fleet init`, or name its folder with --fleet DIR.",
+        code="no_fleet",
+    )

@@ -20,7 +20,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fanal_protocol import keys
 
-from fanal.error import FanalError, IntegrityError, ReadBackError, UsageError
+from fanal.error import FanalError, IntegrityError, ReadBackError, UsageError, no_fleet
 
 KEY_FILE = "key.age"
 OFFICER_FILE = "officer.age"
@@ -219,11 +219,7 @@ def _read(path: Path) -> bytes:
         return path.read_bytes()
     except FileNotFoundError:
         if path.name == KEY_FILE:
-            raise FanalError(
-                f"There is no fleet in {path.parent}.",
-                "Create one with `fanal fleet init`, or name its folder with --fleet DIR.",
-                code="no_fleet",
-            ) from None
+            raise no_fleet(path) from None
         raise FanalError(
             f"This computer does not hold {path.name} of the fleet.",
             "Run the command on the computer that does.",

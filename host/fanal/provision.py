@@ -36,11 +36,11 @@ _COMPLETE = (PROVISIONED, VERIFIED)
 
 @dataclass(frozen=True)
 class Request:
-    """What a technician wants of the beacon.
+    """What a technician wants of the beacon. Raises UsageError for what no list could show.
 
-    place, profile: None keeps what is registered, at first "" and "fixed". settings: those that
-    differ from the board's. replace: retire another identity of this board. wipe: the id of the
-    identity to be erased from the board first, or None.
+    site: one word. place, profile: None keeps what is registered, at first "" and "fixed".
+    settings: those that differ from the board's. replace: retire another identity of this board.
+    wipe: the id of the identity to be erased from the board first, or None.
     """
 
     site: str
@@ -49,6 +49,12 @@ class Request:
     settings: Mapping[str, Any] | None = None
     replace: bool = False
     wipe: str | None = None
+
+    def __post_init__(self) -> None:
+        if not self.site.isprintable() or len(self.site.split()) != 1:
+            raise UsageError("A site is one word.", "For example --site shelter-3.")
+        if not (self.place or "").isprintable():
+            raise UsageError("A place is one line of plain text.", "Leave out control characters.")
 
     @property
     def may_replace(self) -> bool:

@@ -281,7 +281,8 @@ def _clashes(
     if row is not None and row.mac != wanted.mac:
         raise Clash(
             f"The key of {row.id} is on a second board: {wanted.mac}; it belongs to {row.mac}.",
-            "One of them is a copy. Wipe this board and find out how the key got there.",
+            f"One of them is a copy. Wipe this board (--wipe {row.id}) and find out how the key got"
+            " there.",
             4,
             code="clone",
         )

@@ -81,9 +81,10 @@ def _is_serial(port: str) -> bool:
 
 def _group(port: str) -> str:
     try:
-        return Path(port).group()
+        group = Path(port).group()
     except (KeyError, OSError):
         return "dialout"
+    return "dialout" if group == "root" else group  # nobody is to be told to join root
 
 
 def _holder(port: str) -> str | None:

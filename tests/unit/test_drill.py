@@ -2,7 +2,7 @@
 
 import pytest
 from fanal import drill
-from fanal.error import ReadBackError, UsageError
+from fanal.error import DeviceError, FanalError, ReadBackError, UsageError
 
 from tests.unit.paper_board import PaperBoard
 
@@ -29,8 +29,18 @@ def test_never_for_longer_than_an_hour(board, minutes):
 
 
 def test_a_board_without_identity_has_no_drill():
-    with pytest.raises(UsageError):
+    with pytest.raises(DeviceError):
         drill.arm(PaperBoard(), 10)
+
+
+def test_an_event_is_no_time_for_a_rehearsal(board):
+    board.says = {"event": {"n": 1, "activation": 1, "drill": False, "resumed": False,
+                            "phase": 0, "age_s": 3}}  # fmt: skip
+    with pytest.raises(FanalError) as caught:
+        drill.arm(board, 10)
+    assert caught.value.code == "in_event"
+    assert board.drill_s == 0
+    drill.disarm(board)
 
 
 @pytest.mark.parametrize(("act", "shown"), [(lambda b: drill.arm(b, 10), 0), (drill.disarm, 5)])

@@ -12,8 +12,9 @@ from typing import Any, NamedTuple
 
 import click
 
+from fanal.cli import console
 from fanal.cli.console import Session, print_error
-from fanal.error import INTERRUPTED, EnvironmentFault, FanalError
+from fanal.error import INTERRUPTED, EnvironmentFault, FanalError, UsageError
 
 
 class Verb(NamedTuple):
@@ -69,8 +70,16 @@ class Frame(click.Group):
 
     def invoke(self, ctx: click.Context) -> Any:
         """Run the command; say what went wrong in one place; set the exit code."""
+        wants_json = "--json" in ctx.args  # asked before the command's own options are known
         try:
             return super().invoke(ctx)
+        except click.UsageError as error:
+            if wants_json:
+                error.show()
+                problem = UsageError(error.format_message(), "Try the same with --help.")
+                console.print_json(console.as_object(problem))
+                return ctx.exit(problem.exit_code)
+            raise
         except (click.ClickException, click.exceptions.Exit, BrokenPipeError):
             raise
         except (KeyboardInterrupt, click.Abort):
@@ -92,9 +101,11 @@ def _report(error: Exception, session: Session | None) -> int:
             f"Run: {sys.executable} -m pip install 'fanal[{_EXTRAS[_root(error)]}]'",
             code="missing_extra",
         )
-    elif isinstance(error, OSError) and error.strerror and error.filename:
+    elif isinstance(error, OSError) and error.strerror:
+        # a write that finds the disk full names no file
+        what = error.filename or "to go on"
         problem = EnvironmentFault(
-            f"The computer refused {error.filename}: {error.strerror}.",
+            f"The computer refused {what}: {error.strerror}.",
             "Check that the folder exists, is yours, and has room.",
         )
     else:
@@ -144,7 +155,7 @@ Examples:
     "fleet_dir",
     metavar="DIR",
     envvar="FANAL_FLEET",
-    type=click.Path(path_type=Path, file_okay=False),
+    type=click.Path(path_type=Path, file_okay=False, readable=False),
     help="The fleet's folder (also FANAL_FLEET). Default: the user's data folder.",
 )
 @click.option(

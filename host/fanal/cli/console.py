@@ -6,6 +6,8 @@ terminals without UTF-8 are respected.
 
 import json
 import os
+import re
+import shutil
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
@@ -66,9 +68,26 @@ def mark(outcome: str, stream: IO[str] | None = None) -> str:
     return click.style(text, fg=colour, bold=True) if _has_colour(stream) else text
 
 
+def folded(line: str, indent: int, stream: IO[str]) -> str:
+    """Return `line` broken between words where a terminal would break it anywhere.
+
+    indent: of the rows after the first. Unchanged if `stream` is no terminal.
+    """
+    if not stream.isatty():
+        return line
+    width = shutil.get_terminal_size().columns
+    rows = [""]
+    for word in re.findall(r"\s*\S+", line):
+        if rows[-1] and len(click.unstyle(rows[-1] + word)) > width:
+            rows.append(" " * indent + word.lstrip())
+        else:
+            rows[-1] += word
+    return "\n".join(rows)
+
+
 def note(text: str) -> None:
     """Say something that is not a result: progress, a remark."""
-    click.echo(text, err=True)
+    click.echo(folded(text, 4, sys.stderr), err=True)
 
 
 def ask_for_reset() -> None:
@@ -102,15 +121,18 @@ def print_error(error: FanalError, as_json: bool = False) -> None:
     if error.hint:
         note(f"  {arrow} {error.hint}")
     if as_json:
-        print_json(
-            {
-                "ok": False,
-                "error": error.code,
-                "sentence": error.sentence,
-                "hint": error.hint,
-                "exit_code": error.exit_code,
-            }
-        )
+        print_json(as_object(error))
+
+
+def as_object(error: FanalError) -> dict[str, Any]:
+    """Return the object that `--json` promises of an error."""
+    return {
+        "ok": False,
+        "error": error.code,
+        "sentence": error.sentence,
+        "hint": error.hint,
+        "exit_code": error.exit_code,
+    }
 
 
 def json_option(command: _F) -> _F:

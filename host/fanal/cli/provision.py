@@ -16,7 +16,7 @@ from fanal.error import UsageError
 Examples:
   fanal provision --site shelter-3 --place "room 12, under the desk"
   fanal provision --port /dev/ttyACM0 --site depot --profile carried
-  fanal provision --site shelter-3 --set hold_ms=2000 --set vibrate=true
+  fanal provision --site shelter-3 --set hold_ms=4000 --set vibrate=true
 """,
 )
 @console.port_option
@@ -83,7 +83,7 @@ def _assignment(text: str) -> tuple[str, Any]:
     """Return (name, value) of NAME=VALUE; a value that is not JSON is text."""
     name, separator, value = text.partition("=")
     if not name or not separator:
-        raise UsageError(f"--set wants NAME=VALUE, not {text!r}.", "For example --set hold_ms=2000")
+        raise UsageError(f"--set wants NAME=VALUE, not {text!r}.", "For example --set hold_ms=4000")
     try:
         return name, json.loads(value)
     except ValueError:

@@ -35,7 +35,7 @@ class Show:
     @classmethod
     def lines(cls) -> Self:
         """For a person."""
-        return cls(click.echo, _nothing)
+        return cls(lambda line: click.echo(console.folded(line, 10, sys.stdout)), _nothing)
 
     @classmethod
     def objects(cls) -> Self:
