@@ -4,6 +4,8 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 TESTS  ?= tests
+# One worker a core; a file stays together, since its tests share what is costly to make.
+PYTEST ?= -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help system demo test lint vectors bench mpy clean
@@ -15,7 +17,7 @@ demo: $(VENV)/.sim mpy ## one squeeze, end to end, with no hardware
 	@$(BIN)/fanal demo
 
 test: $(VENV)/.dev mpy ## everything that needs no hardware
-	$(BIN)/pytest $(TESTS)
+	$(BIN)/pytest $(PYTEST) $(TESTS)
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
