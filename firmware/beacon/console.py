@@ -5,6 +5,7 @@ the vault first, so an interrupt at any moment is no worse than a cut of power.
 """
 
 import json
+import sys
 from binascii import hexlify, unhexlify
 
 from beacon import retained, settings, store, this_board, vault
@@ -60,7 +61,7 @@ def _refused(code, detail=""):
 
 
 def _feed_guard():
-    if _board().radio:
+    if sys.platform == "esp32":
         from beacon import sleep
 
         sleep.guard()

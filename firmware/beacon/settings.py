@@ -7,6 +7,9 @@ import json
 
 from .profile import PROFILES
 
+# Twice all of them; a file that is longer holds something else.
+MOST_CHARACTERS = 1024
+
 # name: (default, least, most), all integers.
 _NUMBERS = {
     # one frame on air; the original ESP32 takes 100 ms or more
@@ -94,10 +97,12 @@ class Settings:
 
 
 def parse(text):
-    """Return the Settings of a JSON text, untrusted. Raises SettingsError."""
+    """Return the Settings of a JSON text, untrusted, of any length. Raises SettingsError."""
+    if len(text) > MOST_CHARACTERS:
+        raise SettingsError("file")
     try:
         values = json.loads(text)
-    except ValueError:
+    except (ValueError, MemoryError):  # a thousand brackets can be too much for a heap
         raise SettingsError("file")
     if not isinstance(values, dict):
         raise SettingsError("file")

@@ -1,11 +1,12 @@
 """What only this very board knows: its machine's name, its profile, the settings in its flash."""
 
+import errno
 import json
 import os
 import sys
 
 from beacon.profile import PROFILES, of_machine
-from beacon.settings import Settings, SettingsError, parse
+from beacon.settings import MOST_CHARACTERS, Settings, SettingsError, parse
 
 
 def name():
@@ -24,14 +25,11 @@ def load(path):
     """Return (Settings, faults): defaults and ["settings"] if the file is not right."""
     try:
         with open(path) as file:
-            text = file.read()
-    except OSError:
-        return Settings(), []
-    except UnicodeError:
-        return Settings(), ["settings"]
-    try:
+            text = file.read(MOST_CHARACTERS + 1)
         return parse(text), []
-    except SettingsError:
+    except OSError as error:
+        return Settings(), [] if error.errno == errno.ENOENT else ["settings"]
+    except (UnicodeError, SettingsError):
         return Settings(), ["settings"]
 
 
