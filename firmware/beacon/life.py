@@ -175,6 +175,8 @@ class Life:
         action, state = event.decide(self._present(), happening)
         if action == event.RENEW:
             self._emission.event.renew()
+            if self._vault.record.resumptions:
+                self._vault.commit(vault.squeezed(self._vault.record))
             self._vibrate()
         elif action == event.OPEN:
             self._open(state, drill, False, 0)

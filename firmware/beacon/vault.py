@@ -57,6 +57,20 @@ def closed(record):
     return Record(record.seed, record.public_key, record.n, record.event_key, False, 0, False, 0)
 
 
+def squeezed(record):
+    """Return the Record after one more squeeze in its open event: no resumption in a row."""
+    return Record(
+        record.seed,
+        record.public_key,
+        record.n,
+        record.event_key,
+        record.open,
+        record.activation,
+        record.drill,
+        0,
+    )
+
+
 def opened(record, following, activation, drill, resumptions):
     """Return the Record with which event record.n begins. following: E_{n+1}, 32 bytes."""
     return Record(
