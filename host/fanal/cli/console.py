@@ -87,7 +87,8 @@ def folded(line: str, indent: int, stream: IO[str]) -> str:
 
 def note(text: str) -> None:
     """Say something that is not a result: progress, a remark."""
-    click.echo(folded(text, 4, sys.stderr), err=True)
+    # not click.echo, which goes round the line that `steps` moves and so spoils it
+    print(folded(text, 4, sys.stderr), file=sys.stderr, flush=True)
 
 
 def ask_for_reset() -> None:
