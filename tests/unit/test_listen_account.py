@@ -176,3 +176,12 @@ def test_colour_adds_nothing_but_colour() -> None:
     coloured.account.paint = lambda word, colour: f"<{colour}>{word}</>"
     payload = BEACON.alert(1)
     assert coloured.line(payload).replace("<red>", "").replace("</>", "") == plain.line(payload)
+
+
+def test_what_is_only_replayed_never_looks_like_an_alert() -> None:
+    reader = Reader()
+    pages = [heard(page, T0 + HOUR_MS) for page in BEACON.pages(1)[:3]]
+    reader.lines([heard(BEACON.alert(2), T0)])
+    lines = reader.lines([heard(BEACON.alert(1), T0 + HOUR_MS), *pages])
+    assert [line.split()[1] for line in lines] == ["REPLAY"]
+    assert reader.resolver.counts["signatures"] == 1

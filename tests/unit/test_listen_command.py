@@ -104,6 +104,15 @@ def test_until_a_signature(
     assert "The radio listens" in result.stderr
 
 
+def test_a_replayed_signature_is_not_waited_for(
+    fleet: PaperFleet, beacon: PaperBeacon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    of_a_minute_ago = heard(beacon.alert(2, 60))
+    play(monkeypatch, [of_a_minute_ago, *frames_of(beacon)])
+    result = listen("--until", "signature", "--seconds", "0.3")
+    assert (result.exit_code, "REPLAY" in result.stdout) == (1, True), result.output
+
+
 def test_json_is_one_object(
     fleet: PaperFleet, beacon: PaperBeacon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -117,6 +117,11 @@ class Account:
         lines.append(f"Radio: {ears}.")
         return lines
 
+    def is_live(self, found: SignatureVerified) -> bool:
+        """Say whether an alert of that event was heard that was no replay."""
+        story = self.stories.get((found.beacon_id, found.event))
+        return story is not None and story.heard > 0
+
     def _tell(self, seen: Sighting) -> list[str]:
         key = (seen.beacon_id, seen.event)
         story = self.stories.get(key)
@@ -175,6 +180,8 @@ class Account:
         if story is None or story.signed_ms is not None:
             return []
         story.signed_ms = found.t_ms
+        if not story.heard:
+            return []  # signed once, and played again now: it must not look like an alert
         after_s = max(0, found.t_ms - story.first_ms) / 1000
         what = f"{story.signature()}, {after_s:.1f} s after the first alert was heard"
         return [self._line(found.t_ms, found.beacon_id, found.event, what)]
@@ -205,7 +212,7 @@ class Account:
 
     def _line(self, t_ms: int, beacon_id: str, number: int, what: str) -> str:
         story = self.stories.get((beacon_id, number))
-        word = self._word(story.latest) if story else self._painted("", "")
+        word = self._word(story.latest) if story and story.heard else self._painted("", "")
         return f"{self._clock(t_ms)}  {word}  {beacon_id}  event {number}: {what}"
 
     def _word(self, seen: Sighting) -> str:

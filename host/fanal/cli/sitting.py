@@ -143,7 +143,9 @@ class Sitting:
             self.show.line(line)
         is_alert = isinstance(event, Sighting) and event.verdict != REPLAY
         self.has_come = (self.until == "alert" and is_alert) or (
-            self.until == "signature" and isinstance(event, SignatureVerified)
+            self.until == "signature"
+            and isinstance(event, SignatureVerified)
+            and self.account.is_live(event)
         )
 
     def _refresh(self) -> None:
