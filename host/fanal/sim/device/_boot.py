@@ -41,6 +41,9 @@ def _run(name, scope):
             source = file.read()
     except OSError:
         return False
+    except UnicodeError as error:
+        sys.print_exception(error)
+        return False
     try:
         exec(compile(source, name, "exec"), scope)
     except SystemExit:
@@ -58,7 +61,10 @@ def boot(scope):
     board.set_up(hello)
     _swap_modules()
     usys.path[:] = ["", ".frozen", "/lib"]
-    _mount(hello["fresh"])
+    try:
+        _mount(hello["fresh"])
+    except OSError:
+        print("The filesystem appears to be corrupted.")  # and as on the board there is none
     for name in ("_sys", "board", "_boot", "_bench", "opcode"):
         del usys.modules[name]
     scope.clear()
