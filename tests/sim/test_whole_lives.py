@@ -18,7 +18,7 @@ pytest.importorskip("bumble", reason="needs the extra `sim`")
 
 from fanal.sim.chip import ASLEEP, OFF, PROMPT, RTC_MEMORY
 from fanal.sim.clock import run_virtual
-from fanal.sim.flash import Cut, PowerCut
+from fanal.sim.flash import PARTITIONS, SECTOR, Cut, PowerCut
 from fanal_protocol import crypto, keys
 
 from tests.sim import whole_life
@@ -441,6 +441,23 @@ async def test_a_squeeze_ends_the_wait_and_resets_the_count():
 
 
 @virtual
+async def test_a_squeeze_in_a_resumed_event_resets_the_count():
+    """It opens no event of its own, and still somebody squeezed."""
+    async with beacon({"event_s": 7200, "alert_s": 60}) as made:
+        await made.run(1)
+        await made.hold()
+        await made.cut()
+        await made.run(1)
+        assert made.record().resumptions == 1
+        await made.hold(4)
+        assert (made.record().n, made.record().resumptions) == (3, 0)
+        await made.cut()
+        await made.run(3)  # so this one does not wait
+        assert made.witness.heard[-1].n == 3
+        usable(made, 4)
+
+
+@virtual
 async def test_a_self_test_is_not_resumed():
     async with beacon({"self_test_s": 60}) as made:
         await made.asleep()
@@ -782,6 +799,49 @@ async def test_settings_of_garbage_are_reported_and_no_brick(text, faults):
         await made.hold()
 
 
+@pytest.mark.parametrize(
+    "spoiled",
+    ["lib/beacon/known_answers.mpy", "lib/fanal_protocol/sha512.mpy",
+     "lib/fanal_protocol/ed25519_table.mpy", "lib/fanal_protocol/erasure.mpy"],
+)  # fmt: skip
+@virtual
+async def test_without_what_signs_it_alerts_all_the_same(spoiled):
+    async with beacon(spoiled=spoiled) as made:
+        await made.asleep()
+        await made.hold(8)
+        assert {h.kind for h in made.witness.heard} == {"alert"}
+        await made.run(60)
+        assert not made.record().open
+        assert {h.n for h in made.witness.heard} == {1}, "it crashed, and was resumed"
+
+
+@virtual
+async def test_a_file_system_that_lost_sectors_leaves_the_secrets_alone():
+    """Garbage anywhere in it: the board may need its files again, never another identity."""
+    async with beacon() as made:
+        vfs = next(p for p in PARTITIONS if p.label == "vfs")
+        whole = made.board.flash_bytes()
+        used = [
+            address
+            for address in range(vfs.address, vfs.address + vfs.size, SECTOR)
+            if whole[address : address + SECTOR].count(0xFF) < SECTOR
+        ]
+        rng, lived = Random(6), 0
+        for _ in range(24):
+            made.board.power_off()
+            os.pwrite(made.board.flash.fd, whole[vfs.address :], vfs.address)
+            for _ in range(rng.randrange(1, 3)):
+                os.pwrite(made.board.flash.fd, rng.randbytes(SECTOR), rng.choice(used))
+            boots = made.board.boots
+            made.board.power_on()
+            await made.run(62)
+            # a fault that is met again and again is met every 10 s, with time to attach between
+            assert made.board.boots - boots <= 7, made.board.console_text[-400:]
+            usable(made, 1)
+            lived += made.board.state == ASLEEP
+        assert 0 < lived < 24
+
+
 # --- 7. left alone at the prompt ---
 
 
@@ -804,6 +864,28 @@ async def test_an_event_that_is_interrupted_goes_on_within_300_s(how):
         await made.run(285)
         assert made.witness.heard[-1].n == 2
         assert made.witness.alerts(2)[0].plain.status == 0x22
+
+
+@virtual
+async def test_an_event_that_is_interrupted_at_any_moment_is_silent_at_once():
+    """Also by two Ctrl-C, of which the second may fall into what the first set off."""
+    rng = Random(5)
+    async with beacon({"event_s": 7200, "alert_s": 7200}) as made:
+        await made.run(1)
+        await made.hold()
+        for _ in range(8):
+            await made.run(rng.uniform(0, 3))
+            made.board._typed(rng.choice((b"\x03", b"\r\x03\x03", b"\x03\x03\x03")))
+            await made.world.wait_until(lambda: made.board.state == PROMPT)
+            await made.run(0.2)
+            heard = len(made.witness.heard)
+            await made.run(20)
+            assert len(made.witness.heard) == heard, "on air while a person has it"
+            made.witness.causes = 1
+            made.board.reset()
+            resumptions = made.record().resumptions
+            await made.run(245 if resumptions else 1)
+            await made.hold(3.5)
 
 
 @virtual

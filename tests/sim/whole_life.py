@@ -118,12 +118,17 @@ def vault_record(board: Board) -> Any:
 
 
 @lru_cache
-def image(folder: Path, settings: str | None) -> Path:
-    """Return a firmware folder with these settings.json, or without any if None."""
-    name = folder / f"image-{abs(hash(settings))}"
+def image(folder: Path, settings: str | None, spoiled: str) -> Path:
+    """Return a firmware folder with these settings.json, or without any if None.
+
+    spoiled: a file of the firmware that holds garbage, or empty.
+    """
+    name = folder / f"image-{abs(hash((settings, spoiled)))}"
     shutil.copytree(firmware_image.locate().folder, name)
     if settings is not None:
         (name / "settings.json").write_text(settings)
+    if spoiled:
+        (name / spoiled).write_bytes(b"\xa5" * 500)
     return name
 
 
@@ -349,14 +354,16 @@ async def beacon(
     seed: int = 1,
     chip: str = "esp32c3",
     settings_text: str | None = "",
+    spoiled: str = "",
     **world: Any,
 ) -> AsyncIterator[Beacon]:
     """A beacon in a world of its own, provisioned with E_1 unless `record` is another.
 
     settings: beside SHORT. settings_text: the file settings.json itself, None for no such file.
+    spoiled: see `image`.
     """
     in_file = json.dumps(SHORT | (settings or {})) if settings_text == "" else settings_text
-    folder = firmware(in_file)
+    folder = firmware(in_file, spoiled)
     async with World(firmware=folder, seed=seed, **world) as place:
         board = place.add_board("b1", chip, powered=False)
         install_vault(
@@ -372,9 +379,9 @@ async def beacon(
 _FOLDER: list[Path] = []
 
 
-def firmware(settings: str | None) -> Path:
-    """Return the image with these settings; `keep_images` says where."""
-    return image(_FOLDER[-1], settings)
+def firmware(settings: str | None, spoiled: str = "") -> Path:
+    """Return the image of these; `keep_images` says where."""
+    return image(_FOLDER[-1], settings, spoiled)
 
 
 @contextmanager
