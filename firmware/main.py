@@ -28,13 +28,26 @@ def _live(settings, board):
     from beacon import life, sleep
 
     hardware = _build(settings, board)
+    lived = life.Life(hardware, settings, board)
     try:
-        life.Life(hardware, settings, board).run()
+        lived.run()
+    except KeyboardInterrupt:
+        lived.pause()
+        raise
     finally:
-        # Whatever ended it, a person or a fault: silent, and never deaf for more than 300 s.
-        hardware.radio.off()
-        hardware.motor.off()
-        sleep.guard()
+        _hand_over(hardware, sleep)
+
+
+def _hand_over(hardware, sleep):
+    """Whatever ended it, a person or a fault: silent, and never deaf for more than 300 s."""
+    while True:
+        try:
+            hardware.radio.off()
+            hardware.motor.off()
+            sleep.guard()
+            return
+        except KeyboardInterrupt:  # Ctrl-C once more
+            pass
 
 
 def main():

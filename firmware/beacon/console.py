@@ -171,15 +171,15 @@ def leave():
     """Hand the board back to its loop: the line first, then a reset or a sleep of 1 ms."""
     from beacon import report
 
-    armed = report.drill_armed_s(_opened_quietly())
-    print(json.dumps({"ok": True, "drill_armed_s": armed}))
+    record = _opened_quietly()
+    print(json.dumps({"ok": True, "drill_armed_s": report.drill_armed_s(record)}))
     board = _board()
     if not board.radio:
         return
     import machine
 
-    if armed:
-        # A reset would disarm: only a wake from deep sleep keeps what RTC memory says.
+    if report.sleeps_on(record):
+        # A reset would disarm, or count as a resumption: only a wake goes on from RTC memory.
         machine.deepsleep(1)
     machine.reset()
 

@@ -23,6 +23,8 @@ _MOTOR_MS = const(400)
 _RESUMPTIONS_MOST = const(16)
 # Before a resumption that waits, a technician gets that long to attach.
 _PUT_OFF_WINDOW_MS = const(10000)
+# For so long a technician may be attached in an event that goes on afterwards: as the guard.
+_ATTACHED_MOST_MS = const(300000)
 _POLL_MS = const(1000)
 _POLL_DOUBLINGS = const(6)
 
@@ -110,6 +112,11 @@ class Life:
             self._hardware.motor.off()
             self._motor_until_ms = 0
         self._hardware.sleep.feed()
+
+    def pause(self):
+        """Somebody attaches by wire: an event that is on air is kept, for console.leave."""
+        if self._emission is not None:
+            self._emission.keep(_ATTACHED_MOST_MS)
 
     # What a boot means
 

@@ -58,6 +58,14 @@ def drill_armed_s(record):
     return retained.armed_for_s(kept, clock.rtc_ms())
 
 
+def sleeps_on(record):
+    """Return whether only a wake from deep sleep keeps what RTC memory says: a drill, an event."""
+    kept = _kept(record)
+    if isinstance(kept, retained.EventRecord):
+        return retained.agrees(kept, record)
+    return drill_armed_s(record) > 0
+
+
 def hashes():
     """Return path → SHA-256 of the files of the firmware, under "files"."""
     found = {}
