@@ -6,6 +6,10 @@ from micropython import const
 
 from beacon import profile
 
+# The chip says from when a sleep counts, then empties its UART and stops its radio, and only
+# then sets the timer: one that has run out by then may never wake it.
+LEAST_MS = const(100)
+
 _LOOP_MS = const(30000)
 _GUARD_MS = const(300000)
 
@@ -27,7 +31,7 @@ class Sleep:
         return machine.wake_reason() != machine.TIMER_WAKE
 
     def deep(self, duration_ms, on_press):
-        """Sleep; the next thing is a boot. duration_ms: 0 for no timer.
+        """Sleep; the next thing is a boot. duration_ms: 0 for no timer, else at least LEAST_MS.
 
         on_press: wake when the pin becomes active, else when it no longer is.
         """
@@ -42,7 +46,7 @@ class Sleep:
         elif self._wake == profile.WAKE_GPIO:
             esp32.wake_on_gpio((pin,), level)
         if duration_ms:
-            machine.deepsleep(duration_ms)
+            machine.deepsleep(max(duration_ms, LEAST_MS))
         else:
             machine.deepsleep()
 
