@@ -23,6 +23,8 @@ _READ_BACK = ReadBackError.exit_code
 # which failing row decides the exit code: the graver first
 _GRAVITY = (_INTEGRITY, _READ_BACK, _FAILED)
 
+_UNKNOWN_CHIP = "unknown"  # what a board says of itself whose pins its firmware does not know
+
 _READINGS = 3
 _RAIL_MV = 3000  # a sensor input this high is shorted or held down, not resting
 
@@ -73,7 +75,8 @@ def verify(
     on_step("Checking its identity")
     checks = [_identity(board, status, beacon), _certificate(registry, status, beacon)]
     on_step("Checking its firmware")
-    checks += [_version(status, version), _files(board, manifest), _self_test(board)]
+    checks += [_version(status, version), _chip(status)]
+    checks += [_files(board, manifest), _self_test(board)]
     checks += [_settings(status, beacon), _counter(status, beacon), _battery(status)]
     on_step("Watching its sensor at rest")
     checks += [_sensor(board, status), _vault(status), _drill(status), _event(status)]
@@ -140,6 +143,13 @@ def _version(status: Status, version: str) -> Check:
     if status.version != version:
         return _bad("version", f"Fanal {status.version} on the board, {version} here", _FAILED)
     return _good("version", found)
+
+
+def _chip(status: Status) -> Check:
+    if status.chip == _UNKNOWN_CHIP:
+        # it answers and computes as any beacon does, and would never transmit
+        return _bad("chip", f"{status.machine}: no pins known, a squeeze does nothing", _FAILED)
+    return _good("chip", status.chip)
 
 
 def _files(board: Board, manifest: Mapping[str, str]) -> Check:

@@ -152,11 +152,12 @@ def provision_and_verify(board, fleet, image):
 
 
 def check_rows(rows, result, unlike_shipped):
-    """A plain board fails the vault alone; what it cannot measure is a warning with a reason."""
+    """A plain board fails vault and chip alone; what it cannot measure is a warning, with why."""
     assert (rows["vault"].outcome, "file" in rows["vault"].reason) == (FAIL, True)
+    assert (rows["chip"].outcome, "no pins" in rows["chip"].reason) == (FAIL, True)
     for name in ("battery", "sensor"):
         assert (rows.pop(name).outcome, name) == (WARN, name)
-    expected = {"vault"} | ({"firmware"} if unlike_shipped else set())
+    expected = {"vault", "chip"} | ({"firmware"} if unlike_shipped else set())
     assert {name for name, row in rows.items() if row.outcome == FAIL} == expected
     assert {row.outcome for name, row in rows.items() if name not in expected} == {OK}
     assert result.exit_code == rows["firmware" if unlike_shipped else "vault"].exit_code != 0
@@ -199,6 +200,6 @@ def test_the_commands_themselves(image, tmp_path):
         checked = fanal("verify", "--json", "--port", board.port)
     result = json.loads(checked.stdout)
     failed = {row["name"]: row for row in result["checks"] if row["outcome"] == FAIL}
-    assert failed.keys() == {"vault"}
+    assert failed.keys() == {"vault", "chip"}
     assert checked.returncode == failed["vault"]["exit_code"]
     assert "Traceback" not in checked.stderr + made.stderr

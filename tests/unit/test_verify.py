@@ -36,8 +36,8 @@ def test_a_good_beacon_passes_every_row(board, fleet):
     result = check(board, fleet)
     assert set(outcomes(result).values()) == {OK}
     assert set(outcomes(result)) == {
-        "identity", "certificate", "version", "firmware", "self-test", "settings", "counter",
-        "battery", "sensor", "vault", "drill", "event", "faults",
+        "identity", "certificate", "version", "chip", "firmware", "self-test", "settings",
+        "counter", "battery", "sensor", "vault", "drill", "event", "faults",
     }  # fmt: skip
     assert result.exit_code == 0
     assert all(row.reason for row in result.checks)
@@ -48,6 +48,7 @@ def test_a_good_beacon_passes_every_row(board, fleet):
     ("says", "row", "exit_code"),
     [
         ({"fanal": "0.0.9"}, "version", 1),
+        ({"chip": "unknown"}, "chip", 1),
         ({"settings": {"profile": "carried"}}, "settings", 5),
         ({"next_event": 3}, "counter", 4),
         ({"battery_mv": 3399}, "battery", 1),
