@@ -1,4 +1,4 @@
-"""Builds the firmware into the wheel, so that an installed `fanal` can verify without a compiler."""
+"""Builds the firmware into the wheel: an installed `fanal` verifies without a compiler."""
 
 import sys
 from pathlib import Path
