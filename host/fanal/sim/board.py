@@ -8,6 +8,7 @@ told makes the difference. `service.py` answers what the program asks.
 from __future__ import annotations
 
 import asyncio
+import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -37,6 +38,8 @@ from fanal.sim.interpreter import Hatchery, Interpreter
 from fanal.sim.senses import Curve, Senses
 from fanal.sim.service import Service
 from fanal.sim.terminal import Terminal
+
+_PATIENCE_S = 0.1  # after which a program that asks for nothing is interrupted by a signal
 
 
 @dataclass
@@ -84,6 +87,7 @@ class Board:
         self.interpreter: Interpreter | None = None
         self._origin_s = 0.0
         self._typing = bytearray()
+        self._ctrl_c_s: float | None = None  # since when one is on its way, on the wall's clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._edges: list[asyncio.TimerHandle] = []
         bench.clock.watch(self.is_busy)
@@ -224,6 +228,7 @@ class Board:
             self.interpreter = None
         self.console.ended()
         self._typing.clear()
+        self._ctrl_c_s = None
         self.set_state(state)
 
     def _exited(self) -> None:
@@ -286,10 +291,25 @@ class Board:
             self._typing[:] = rest
 
     def _interrupt(self, interpreter: Interpreter) -> bool:
+        """Deliver one Ctrl-C; False if it has yet to arrive.
+
+        A signal can fall into the interpreter's collector and leave its heap locked for good. So
+        a program that still asks for things is told with the next answer.
+        """
+        service, asked_s = self.service, self._ctrl_c_s
+        if asked_s is not None and not service.is_interrupted:
+            self._ctrl_c_s = None
+            return True
         if not interpreter.is_catching_interrupts():
+            service.is_interrupted, self._ctrl_c_s = False, None
             interpreter.write(b"\x03")
             return True
-        if self.service.is_sleeping:
-            self.service.answer(status=opcode.INTERRUPTED)
+        if service.is_sleeping:
+            self._ctrl_c_s = None
+            service.answer(status=opcode.INTERRUPTED)
             return True
-        return interpreter.interrupt()
+        if asked_s is None:
+            service.is_interrupted, self._ctrl_c_s = True, time.monotonic()
+        elif time.monotonic() - asked_s > _PATIENCE_S and interpreter.interrupt():
+            service.is_interrupted = False
+        return False

@@ -37,6 +37,7 @@ class Service:
         self._wake: Callable[[str], None] | None = None
         self._has_irq = False
         self.is_sleeping = False
+        self.is_interrupted = False  # Ctrl-C came while it computed: its next answer says so
         self._least_us = 0  # a board's own time never goes back, whatever rounding does
         self._dog_s = 0.0
         self._dog_bites_s = 0.0
@@ -48,6 +49,7 @@ class Service:
         """A new program starts: nothing is armed."""
         self._interpreter = interpreter
         self._wake, self._has_irq, self.is_sleeping, self._least_us = None, False, False, 0
+        self.is_interrupted = False
         self.outputs.clear()
 
     def __call__(self, request: Request) -> None:
@@ -67,6 +69,9 @@ class Service:
         now_s = board.loop.time()
         now_us = max(board.now_us(), self._least_us)
         self.is_sleeping = False
+        if self.is_interrupted and status == opcode.OK:
+            status = opcode.INTERRUPTED
+        self.is_interrupted = False
         senses = (board.level, board.senses.force_mv(now_s), board.senses.battery_mv)
         free_s = 0.0 if board.senses.is_playing(now_s) else self._free_s()
         self._interpreter.reply(status, senses, now_us, int(free_s * 1_000_000), data)

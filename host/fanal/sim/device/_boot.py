@@ -33,7 +33,10 @@ def _mount(is_fresh):
 
 
 def _run(name, scope):
-    """Run a file of the flash as the firmware does; True if it asked for a soft reset."""
+    """Run a file of the flash as the firmware does; return whether it asked for a soft reset.
+
+    None if it failed: then the firmware runs no other.
+    """
     import sys
 
     try:
@@ -43,13 +46,14 @@ def _run(name, scope):
         return False
     except UnicodeError as error:
         sys.print_exception(error)
-        return False
+        return None
     try:
         exec(compile(source, name, "exec"), scope)
     except SystemExit:
         return True
     except BaseException as error:  # noqa: BLE001  as the firmware does: show it, go on to the prompt
         sys.print_exception(error)
+        return None
     return False
 
 
@@ -73,7 +77,10 @@ def boot(scope):
     gc.collect()
     _bench.call(HEAP, gc.mem_alloc(), gc.mem_free())
     try:
-        if _run("boot.py", scope) or (board.runs_main and _run("main.py", scope)):
+        wants_reset = _run("boot.py", scope)
+        if wants_reset is False and board.runs_main:
+            wants_reset = _run("main.py", scope)
+        if wants_reset:
             raise SystemExit
         gc.collect()
     except KeyboardInterrupt:
