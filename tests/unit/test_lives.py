@@ -21,6 +21,8 @@ from tests.unit.fake_board import (
     vault,
 )
 
+from beacon import frames, known_answers  # isort: skip
+
 SHORT = {
     "alert_s": 10,
     "event_s": 60,
@@ -406,6 +408,45 @@ def test_a_flat_battery_ends_an_event_but_not_the_first_alert():
     world.run(world.now_ms + 30000)
     assert alerts(world, 1)[0].plain.status == 0x28
     assert not vault.Vault(world.nor).recover().open
+
+
+@pytest.mark.parametrize("by", ["resumption", "squeeze"])
+def test_nothing_slow_stands_before_the_first_alert(by, monkeypatch):
+    """Known answers, the signature, the motor: each comes when the event is on air already."""
+    world = squeezed(vibrate=True)
+    world.run(world.now_ms + 80_000)
+    if by == "squeeze":
+        world.press(1000, 3500)  # it wakes the beacon
+    else:
+        world.press(1000, 4000)
+        world.run(world.now_ms + 8000)
+        world.cut_at_ms = world.now_ms + 100
+    expected = 2 if by == "squeeze" else 3
+    came = {}
+
+    def come(what, answer=None):
+        if world.life._vault.record.n > expected:
+            came.setdefault(what, world.newest)
+        return answer
+
+    known, signed = known_answers.run, frames.Frames.sign
+    monkeypatch.setattr(known_answers, "run", lambda: come("answers") or known())
+    monkeypatch.setattr(frames.Frames, "sign", lambda *a: come("signature") or signed(*a))
+    world.motor = _Noted(lambda: come("motor"))
+    world.run(world.now_ms + 12_000)
+    assert came == dict.fromkeys(("answers", "signature", "motor"), expected)
+
+
+class _Noted(list):
+    """A motor that says when it is switched."""
+
+    def __init__(self, note):
+        super().__init__()
+        self._note = note
+
+    def append(self, level):
+        if level:
+            self._note()
 
 
 def test_an_address_that_does_not_change_is_not_used_and_tried_again():
