@@ -9,7 +9,7 @@ import pytest
 
 pytest.importorskip("bumble", reason="needs the extra `sim`")
 
-from fanal.error import EnvironmentFault
+from fanal.error import EnvironmentFault, UsageError
 from fanal.sim import tape
 from fanal.sim.air import Air, Frame
 from fanal.sim.air_scanner import scanner_backend
@@ -21,6 +21,7 @@ pytestmark = pytest.mark.sim
 
 ALERT = bytes.fromhex("0303a1f51a16a1f5") + bytes(range(23))
 PAGE = bytes.fromhex("1e16a1f5") + bytes(range(27))
+ADDRESS = bytes.fromhex("ab8967452301")
 SERVICE = "0000f5a1-0000-1000-8000-00805f9b34fb"
 
 
@@ -35,6 +36,7 @@ class Host:
     def __init__(self, air, link=None):
         self.packets = []
         self.controller = AirController(air, link or AirLink(), self)
+        assert self.command(0x2005, ADDRESS) == 0
 
     def on_packet(self, packet):
         self.packets.append(packet)
@@ -108,7 +110,7 @@ def test_no_air_is_one_sentence():
 
     with pytest.raises(EnvironmentFault, match="no virtual air"):
         asyncio.run(act())
-    with pytest.raises(EnvironmentFault, match="not the address"):
+    with pytest.raises(UsageError, match="not the address"):
         scanner_backend("nowhere")
 
 
@@ -158,31 +160,70 @@ def test_scan_responses_go_to_those_who_ask_and_are_not_the_advertising_data():
     assert {(k, d) for k, _, d, _ in active.reports()} == {(2, ALERT), (4, b"\x03\xffab")}
 
 
-def test_the_controller_refuses_what_a_real_one_refuses():
+def test_who_asks_a_beacon_is_answered_nothing():
+    def act(air, host):
+        sender, active = host(), host()
+        active.scan(is_active=True)
+        sender.advertise(ALERT)
+        return active
+
+    assert {(k, d) for k, _, d, _ in run_for(1, act).reports()} == {(2, ALERT), (4, b"")}
+
+
+def parameters(least=160, most=160, own=1, channels=7):
+    return struct.pack("<HHBBB6sBB", least, most, 2, own, 0, bytes(6), channels, 0)
+
+
+# tests/sim/test_rootcanal.py asks an independent controller the same
+REFUSED = {
+    "too fast": (0x2006, parameters(31, 31), 0x11),
+    "too slow": (0x2006, parameters(0x4001, 0x4001), 0x11),
+    "least above most": (0x2006, parameters(161, 160), 0x12),
+    "no channel": (0x2006, parameters(channels=0xF8), 0x12),
+    "32 bytes": (0x2008, bytes((32,)) + bytes(31), 0x12),
+    "32 bytes of scan response": (0x2009, bytes((32,)) + bytes(31), 0x12),
+    "data that was not padded": (0x2008, b"\3abc", 0x12),
+    "a short address": (0x2005, bytes(5), 0x12),
+    "no address": (0x2005, bytes(6), 0x12),
+    "no enable": (0x200A, b"", 0x12),
+    "window above interval": (0x200B, struct.pack("<BHHBB", 0, 16, 17, 0, 0), 0x12),
+    "scan too fast": (0x200B, struct.pack("<BHHBB", 0, 3, 3, 0, 0), 0x11),
+    "scan too slow": (0x200B, struct.pack("<BHHBB", 0, 0x4001, 16, 0, 0), 0x11),
+    "what nobody knows": (0xFC7F, b"", 0x01),
+}
+
+
+@pytest.mark.parametrize("case", REFUSED)
+def test_the_controller_refuses_what_a_real_one_refuses(case):
+    opcode, body, status = REFUSED[case]
+    assert run_for(0, lambda _, host: host().command(opcode, body)) == status
+
+
+def test_what_is_refused_while_on_air_or_before():
     def act(air, host):
         sender = host()
-        parameters = struct.pack("<HHBBB6sBB", 160, 160, 2, 1, 0, bytes(6), 7, 0)
-        results = {
-            "enabled without parameters": sender.command(0x200A, b"\1"),
-            "too fast": sender.command(0x2006, struct.pack("<HH", 31, 31) + parameters[4:]),
-            "too slow": sender.command(0x2006, struct.pack("<HH", 0x4001, 0x4001) + parameters[4:]),
-            "32 bytes": sender.command(0x2008, bytes((32,)) + bytes(32)),
-        }
+        sender.command(0x0C03)
+        results = {"enabled by default": sender.command(0x200A, b"\1")}
+        sender.command(0x0C03)
+        sender.command(0x2006, parameters())
+        results["enabled without address"] = sender.command(0x200A, b"\1")
+        sender.command(0x2005, ADDRESS)
         sender.advertise()
-        results["address while advertising"] = sender.command(0x2005, bytes(6))
-        results["parameters while advertising"] = sender.command(0x2006, parameters)
+        results["address while advertising"] = sender.command(0x2005, ADDRESS)
+        results["parameters while advertising"] = sender.command(0x2006, parameters())
         sender.command(0x200A, b"\0")
-        results["address after stop"] = sender.command(0x2005, bytes(6))
+        results["address after stop"] = sender.command(0x2005, ADDRESS)
+        sender.scan()
+        results["address while scanning"] = sender.command(0x2005, ADDRESS)
         return results
 
     assert run_for(0, act) == {
-        "enabled without parameters": 0x0C,
-        "too fast": 0x12,
-        "too slow": 0x12,
-        "32 bytes": 0x12,
+        "enabled by default": 0,
+        "enabled without address": 0x12,
         "address while advertising": 0x0C,
         "parameters while advertising": 0x0C,
         "address after stop": 0,
+        "address while scanning": 0x0C,
     }
 
 
@@ -249,7 +290,7 @@ def test_hundreds_of_beacons_at_100_ms():
         listener.scan()
         for number in range(300):
             sender = host()
-            sender.command(0x2005, number.to_bytes(6, "big"))
+            sender.command(0x2005, (number + 1).to_bytes(6, "big"))
             sender.advertise()
         return listener
 

@@ -103,7 +103,8 @@ class AirScanner(BaseBleakScanner):
                 f"There is no virtual air at {self.air}.", "Start one with: fanal sim start"
             ) from error
         await self._hci.command(_RESET)
-        await self._hci.command(_SET_NAME, self.name.encode())
+        if self.name:
+            await self._hci.command(_SET_NAME, self.name.encode())
         await self._hci.command(_SET_EVENT_MASK, b"\xff" * 8)
         scan = struct.pack("<BHHBB", self._is_active, 0x10, 0x10, 0, 0)
         await self._hci.command(_SCAN_PARAMETERS, scan)

@@ -29,8 +29,13 @@ from fanal.sim.air import (
 _UNIT_S = 0.000625
 _MOST_DELAY_S = 0.010  # advDelay, Core Vol 6 Part B 4.4.2.2
 _SCANNABLE = (ADV_IND, ADV_SCAN_IND)
+_INTERVALS = range(0x20, 0x4000 + 1)
+_SCAN_INTERVALS = range(0x04, 0x4000 + 1)
+_DEFAULT_INTERVAL_S = 0x800 * _UNIT_S
+_CHANNELS = 0x07
+_NO_ADDRESS = bytes(6)
 
-_SUCCESS, _DISALLOWED, _INVALID = 0x00, 0x0C, 0x12
+_SUCCESS, _UNKNOWN, _DISALLOWED, _UNSUPPORTED, _INVALID = 0x00, 0x01, 0x0C, 0x11, 0x12
 
 
 class AirLink(link.LocalLink):  # type: ignore[misc]  # Bumble is untyped to us
@@ -46,15 +51,19 @@ class AirController(Controller):  # type: ignore[misc]
     def __init__(self, air: Air, air_link: AirLink, host: Any) -> None:
         super().__init__("air", host_sink=host, link=air_link)
         self.air = air
-        self._own_address = self._address = bytes(6)
+        self._own_address = _NO_ADDRESS
+        self._timer: asyncio.TimerHandle | None = None
+        self._forget()
+        self._loop = asyncio.get_running_loop()
+
+    def _forget(self) -> None:
+        self._address = _NO_ADDRESS
         self._address_type = PUBLIC
         self._kind = ADV_IND
-        self._interval_s = 0.0
-        self._data = b""
-        self._scan_response = b""
-        self._timer: asyncio.TimerHandle | None = None
+        self._interval_s = _DEFAULT_INTERVAL_S
+        self._data = self._scan_response = b""
         self._is_active_scan = False
-        self._loop = asyncio.get_running_loop()
+        self.le_scan_own_address_type = PUBLIC  # Bumble's begins as a random one
 
     def close(self) -> None:
         """The host is gone: silence."""
@@ -66,12 +75,18 @@ class AirController(Controller):  # type: ignore[misc]
         """Take one HCI packet of the host."""
         if packet[0] != hci.HCI_COMMAND_PACKET:
             return
-        opcode = packet[1] | packet[2] << 8
-        if handler := _COMMANDS.get(opcode):
-            status = handler(self, packet[4:])
-            self.host.on_packet(bytes((4, 0x0E, 4, 1, packet[1], packet[2], status)))
-            return
-        self.on_hci_command_packet(hci.HCI_Packet.from_bytes(packet))
+        opcode, parameters = packet[1] | packet[2] << 8, packet[4:]
+        if opcode in _COMMANDS:
+            handler, size = _COMMANDS[opcode]
+            is_fit = size is None or len(parameters) == size
+            status = handler(self, parameters) if is_fit else _INVALID
+        else:
+            command = hci.HCI_Packet.from_bytes(packet)
+            if hasattr(self, f"on_{command.name.lower()}"):
+                self.on_hci_command_packet(command)
+                return
+            status = _UNKNOWN  # Bumble's would leave the host waiting
+        self.host.on_packet(bytes((4, 0x0E, 4, 1, packet[1], packet[2], status)))
 
     def send_hci_packet(self, packet: hci.HCI_Packet) -> None:
         """Send to the host (Bumble's formats each for a log that nobody reads)."""
@@ -97,14 +112,15 @@ class AirController(Controller):  # type: ignore[misc]
         self._stop()
         self.air.stop_hearing(self)
         self.le_scan_enable = False
-        self._data = self._scan_response = b""
-        self._interval_s = 0.0
+        self._forget()
         return _SUCCESS
 
     def _on_set_random_address(self, parameters: bytes) -> int:
-        """7.8.4: refused while advertising or scanning."""
+        """7.8.4: refused while advertising or scanning. Zeros are no random address."""
         if self.is_advertising or self.le_scan_enable:
             return _DISALLOWED
+        if parameters == _NO_ADDRESS:
+            return _INVALID
         self._address = parameters[::-1]
         return _SUCCESS
 
@@ -113,7 +129,9 @@ class AirController(Controller):  # type: ignore[misc]
         if self.is_advertising:
             return _DISALLOWED
         least, most, kind, address_type = struct.unpack_from("<HHBB", parameters)
-        if not 0x20 <= least <= most <= 0x4000:
+        if least not in _INTERVALS or most not in _INTERVALS:
+            return _UNSUPPORTED
+        if least > most or not parameters[13] & _CHANNELS:
             return _INVALID
         self._interval_s, self._kind, self._address_type = least * _UNIT_S, kind, address_type
         return _SUCCESS
@@ -133,11 +151,15 @@ class AirController(Controller):  # type: ignore[misc]
         return _SUCCESS
 
     def _on_set_advertising_enable(self, parameters: bytes) -> int:
-        """7.8.9: start, at once, or stop."""
+        """7.8.9: start, at once, or stop. A random address must have been set.
+
+        When the first frame goes on air is the controller's choice: rootcanal lets a whole
+        interval pass first.
+        """
+        if parameters[0] and self._address_type != PUBLIC and self._address == _NO_ADDRESS:
+            return _INVALID
         self._stop()
         if parameters[0]:
-            if not self._interval_s:
-                return _DISALLOWED
             self._timer = self._loop.call_later(0, self._advertise)
         return _SUCCESS
 
@@ -165,12 +187,20 @@ class AirController(Controller):  # type: ignore[misc]
     # --- scanning ---
 
     def on_hci_le_set_scan_parameters_command(self, command: Any) -> Any:
-        """Remember whether it asks (7.8.10)."""
+        """Check what Bumble does not, and remember whether it asks (7.8.10)."""
+        interval, window = command.le_scan_interval, command.le_scan_window
+        if interval not in _SCAN_INTERVALS or window not in _SCAN_INTERVALS:
+            return hci.HCI_StatusReturnParameters(_UNSUPPORTED)
+        if window > interval:
+            return hci.HCI_StatusReturnParameters(_INVALID)
         self._is_active_scan = bool(command.le_scan_type)
         return super().on_hci_le_set_scan_parameters_command(command)
 
     def on_hci_le_set_scan_enable_command(self, command: Any) -> Any:
-        """Begin or end to hear (7.8.11)."""
+        """Begin or end to hear (7.8.11). A random address must have been set."""
+        is_random = self.le_scan_own_address_type != PUBLIC
+        if command.le_scan_enable and is_random and self._address == _NO_ADDRESS:
+            return hci.HCI_StatusReturnParameters(_INVALID)
         answer = super().on_hci_le_set_scan_enable_command(command)
         if self.le_scan_enable:
             self.air.start_hearing(self)
@@ -179,9 +209,9 @@ class AirController(Controller):  # type: ignore[misc]
         return answer
 
     def hear(self, frame: Frame, rssi_dbm: int) -> None:
-        """Report a frame to the host, and what its sender answers if we ask."""
+        """Report a frame to the host, and what its sender answers if we ask, if only nothing."""
         self._report(frame.kind, frame, frame.data, rssi_dbm)
-        if self._is_active_scan and frame.kind in _SCANNABLE and frame.scan_response:
+        if self._is_active_scan and frame.kind in _SCANNABLE:
             self._report(SCAN_RSP, frame, frame.scan_response, rssi_dbm)
 
     def _report(self, kind: int, frame: Frame, data: bytes, rssi_dbm: int) -> None:
@@ -191,16 +221,17 @@ class AirController(Controller):  # type: ignore[misc]
         self.host.on_packet(bytes((4, 0x3E, len(body))) + body)
 
 
-_COMMANDS: dict[int, Callable[[AirController, bytes], int]] = {
-    0x0C03: AirController._on_reset,
-    0x2005: AirController._on_set_random_address,
-    0x2006: AirController._on_set_advertising_parameters,
-    0x2008: AirController._on_set_advertising_data,
-    0x2009: AirController._on_set_scan_response_data,
-    0x200A: AirController._on_set_advertising_enable,
+# opcode -> what answers it, and how many bytes of parameters it has; None: any number
+_COMMANDS: dict[int, tuple[Callable[[AirController, bytes], int], int | None]] = {
+    0x0C03: (AirController._on_reset, 0),
+    0x2005: (AirController._on_set_random_address, 6),
+    0x2006: (AirController._on_set_advertising_parameters, 15),
+    0x2008: (AirController._on_set_advertising_data, 1 + MOST_DATA),
+    0x2009: (AirController._on_set_scan_response_data, 1 + MOST_DATA),
+    0x200A: (AirController._on_set_advertising_enable, 1),
     # of our own: tell the controller its public address or, of a listener, its name
-    0xFC01: AirController._on_set_address,
-    0xFC02: AirController._on_set_name,
+    0xFC01: (AirController._on_set_address, 6),
+    0xFC02: (AirController._on_set_name, None),
 }
 
 
