@@ -8,7 +8,6 @@ Every fact carries whether it was observed; the demo is good only if all of them
 import asyncio
 import secrets
 from collections.abc import Callable
-from contextlib import aclosing
 from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
@@ -20,17 +19,15 @@ from fanal_protocol.line import FRESH, REPLAY
 from fanal import fleet, provision, verify
 from fanal.board_link import BoardLink
 from fanal.firmware_image import locate
-from fanal.heard import ArrivalClock
 from fanal.keyring import Keyring
-from fanal.listen import Recorder, first_keys, listen
-from fanal.radio import Radio
+from fanal.listen import Recorder, first_keys
 from fanal.registry import REGISTRY_FILE, Registry
 from fanal.resolver import Resolver
 from fanal.sighting import ALERT, TEST, Refusal, Sighting, SignatureVerified
 from fanal.sim import clock, force, tape
 from fanal.sim.air import Frame
-from fanal.sim.air_scanner import scanner_backend
 from fanal.sim.chip import ASLEEP
+from fanal.sim.ear import Ear
 from fanal.sim.world import World
 
 SITE, PLACE = "shelter-3", "room 12, under the desk"
@@ -102,47 +99,6 @@ async def _neighbour(world: World) -> None:
         await asyncio.sleep(_NEIGHBOUR_EVERY_S)
 
 
-class _Ear:
-    """A listener and what it has heard, each with the world's time in seconds."""
-
-    def __init__(self, world: World, resolver: Resolver, record: Callable[[Sighting], None]):
-        now = asyncio.get_running_loop().time
-        self.radio = Radio(
-            backend=scanner_backend(world.air_address), now_ms=ArrivalClock(steady_s=now).now_ms
-        )
-        self.heard: list[tuple[float, Any]] = []
-        self._now = now
-        self._new = asyncio.Event()
-        self._events = listen(resolver, self.radio, record=Recorder(record))
-
-    async def run(self) -> None:
-        async with aclosing(self._events) as events:
-            async for event in events:
-                self.heard.append((self._now(), event))
-                self._new.set()
-
-    def since(self, time_s: float, kind: type) -> list[Any]:
-        """Return the events of a kind that were heard from a moment on."""
-        return [event for at, event in self.heard if at >= time_s and isinstance(event, kind)]
-
-    async def wait_for(
-        self, since_s: float, is_it: Callable[[Any], bool], timeout_s: float
-    ) -> tuple[float, Any] | None:
-        """Return the first event from `since_s` on that is it, with its time; None if none came."""
-        with clock.of_running_loop().allow(timeout_s):
-            deadline_s = self._now() + timeout_s
-            while True:
-                for at, event in self.heard:
-                    if at >= since_s and is_it(event):
-                        return at, event
-                self._new.clear()
-                try:
-                    async with asyncio.timeout_at(deadline_s):
-                        await self._new.wait()
-                except TimeoutError:
-                    return None
-
-
 class _Story:
     """The scenes, in order. `prepare` makes a beacon; `live` squeezes it."""
 
@@ -185,7 +141,7 @@ class _Story:
                 self.say(Detail(f"{check.name}: {check.outcome}, {check.reason}"))
         roots = {station.number: station.root}
         resolver = Resolver(first_keys(self.registry.watched(), roots), self.registry.lines())
-        self.ear = _Ear(self.world, resolver, self._record)
+        self.ear = Ear(self.world, resolver, Recorder.into(self.registry))
 
     def _unlock(self, passphrase: str) -> Any:
         return Keyring.unlock(self.fleet_dir, passphrase).station()
@@ -199,12 +155,6 @@ class _Story:
     def _verify(self) -> verify.Verification:
         with BoardLink(self.board.port) as link:
             return verify.verify(link, self.registry, locate().manifest.files, version("fanal"))
-
-    def _record(self, seen: Sighting) -> None:
-        self.registry.record_sighting(
-            seen.beacon_id, seen.event, slot=seen.slot, seq=seen.seq, t_ms=seen.t_ms,
-            verdict=seen.verdict, rssi_dbm=seen.rssi_dbm, left=seen.left,
-        )  # fmt: skip
 
     def _on_air(self, frame: Frame) -> None:
         if frame.data != _NEIGHBOUR:

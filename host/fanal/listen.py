@@ -4,6 +4,7 @@ import asyncio
 from collections.abc import AsyncGenerator, Callable, Iterable, Mapping
 from contextlib import suppress
 from dataclasses import dataclass
+from typing import Self
 
 from fanal_protocol import keys
 from fanal_protocol.line import DUPLICATE, REPLAY
@@ -12,7 +13,7 @@ from fanal.error import FanalError
 from fanal.event_keys import EventKeys
 from fanal.heard import Heard
 from fanal.radio import Radio, RadioState
-from fanal.registry import Watched
+from fanal.registry import Registry, Watched
 from fanal.resolver import Resolver
 from fanal.sighting import Outcome, Sighting
 
@@ -113,6 +114,18 @@ class Recorder:
         """write: keeps one sighting."""
         self._write = write
         self._replays: dict[tuple[str, int], int] = {}
+
+    @classmethod
+    def into(cls, registry: Registry) -> Self:
+        """Return one that writes into a registry."""
+
+        def write(seen: Sighting) -> None:
+            registry.record_sighting(
+                seen.beacon_id, seen.event, slot=seen.slot, seq=seen.seq, t_ms=seen.t_ms,
+                verdict=seen.verdict, rssi_dbm=seen.rssi_dbm, left=seen.left,
+            )  # fmt: skip
+
+        return cls(write)
 
     def __call__(self, sighting: Sighting) -> None:
         """Keep a sighting, if it is worth it."""

@@ -113,7 +113,9 @@ class Sitting:
             self.show.line(line)
 
     async def _listen(self, radio: Radio, seconds: float | None) -> None:
-        events = listen(self.resolver, radio, record=Recorder(self._record), refresh=self._refresh)
+        events = listen(
+            self.resolver, radio, record=Recorder.into(self.registry), refresh=self._refresh
+        )
         ticking = asyncio.create_task(self._tick(radio))
         try:
             async with asyncio.timeout(seconds), aclosing(events):
@@ -181,12 +183,6 @@ class Sitting:
         console.note(f"Listening for {beacons} of this fleet, {today}. Ctrl-C ends it.")
         if not number:
             console.note("Provision one with `fanal provision`; it is noticed without a restart.")
-
-    def _record(self, seen: Sighting) -> None:
-        self.registry.record_sighting(
-            seen.beacon_id, seen.event, slot=seen.slot, seq=seen.seq, t_ms=seen.t_ms,
-            verdict=seen.verdict, rssi_dbm=seen.rssi_dbm, left=seen.left,
-        )  # fmt: skip
 
 
 def as_object(event: Event) -> dict[str, Any]:
