@@ -69,6 +69,8 @@ LAST_MS = const(86400000)  # slot 96 does not exist
 
 _NO_UNIT = const(-1)
 _BATTERY_READINGS = const(3)
+# No chip runs below this: it is the divider that is broken, not the battery that is empty.
+_BATTERY_LEAST_MV = const(2000)
 
 
 def decide(state, happening):
@@ -144,8 +146,11 @@ class Event:
         return True
 
     def battery(self, battery_mv):
-        """Return NOTHING or END for a reading, one per unit; 0 is unknown. One dip ends nothing."""
-        if 0 < battery_mv < self._settings.battery_end_mv:
+        """Return NOTHING or END for a reading, one per unit. One dip ends nothing.
+
+        A reading at which no chip runs says nothing: a wire that broke must not end an alert.
+        """
+        if _BATTERY_LEAST_MV <= battery_mv < self._settings.battery_end_mv:
             self._flat += 1
         else:
             self._flat = 0

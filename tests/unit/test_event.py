@@ -139,8 +139,15 @@ def test_a_self_test_has_no_track_phase():
 
 @pytest.mark.parametrize(
     ("readings", "ends"),
-    [((2800,) * 3, True), ((2800, 2800, 3000, 2800, 2800), False), ((0,) * 9, False)],
-    ids=["flat", "dips", "unknown"],
+    [
+        ((2800,) * 3, True),
+        ((2000,) * 3, True),
+        ((2800, 2800, 3000, 2800, 2800), False),
+        ((0,) * 9, False),
+        ((284,) * 9, False),
+        ((1999,) * 9, False),
+    ],
+    ids=["flat", "flatter", "dips", "none", "grounded", "too_low_to_run"],
 )
 def test_battery(readings, ends):
     opened = event.Event(1, event.ALERT, Settings())
