@@ -168,7 +168,7 @@ def wipe(beacon_id):
 
 
 def leave():
-    """Hand the board back to its loop: the line first, then a reset or a sleep of 1 ms."""
+    """Hand the board back to its loop: the line first, then a reset or a short sleep."""
     from beacon import report
 
     record = _opened_quietly()
@@ -178,9 +178,11 @@ def leave():
         return
     import machine
 
+    from beacon import sleep
+
     if report.sleeps_on(record):
         # A reset would disarm, or count as a resumption: only a wake goes on from RTC memory.
-        machine.deepsleep(1)
+        machine.deepsleep(sleep.LEAST_MS)
     machine.reset()
 
 
