@@ -53,11 +53,6 @@ class Emission:
             return False
         return not self._sealed or self._aired_slot == self.frames.slot
 
-    @property
-    def on_air(self):
-        """An alert of this event went on air since it began or was restored."""
-        return self._aired_slot != _NOWHERE
-
     def sign(self, seed, public_key, random):
         """Make the signature pages of this slot. See frames.Frames.sign."""
         status = alert.status_byte(self.event.activation, self.event.drill)

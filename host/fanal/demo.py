@@ -208,9 +208,9 @@ class _Story:
         self.fact("signature complete and valid: the beacon itself made it", signed is not None)
         if signed is not None:
             self.say(Detail(
-                f"seconds from the first touch: {first_s:.2f} to the first packet (3 of them are "
-                f"the hold itself), {at_s - squeezed_s:.2f} to the verified alert, "
-                f"{signed[0] - squeezed_s:.2f} to the verified signature"))  # fmt: skip
+                f"seconds from the first touch, by the bench's clock: {first_s:.2f} to the first "
+                f"packet (3 of them are the hold itself), {at_s - squeezed_s:.2f} to the verified "
+                f"alert, {signed[0] - squeezed_s:.2f} to the verified signature"))  # fmt: skip
 
     def _explain(self, seen: Sighting) -> None:
         rssi = "unknown" if seen.rssi_dbm is None else f"{seen.rssi_dbm} dBm"

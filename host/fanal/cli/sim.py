@@ -17,6 +17,11 @@ _CHIPS = ["esp32", "esp32c3", "esp32s3"]
 _AIR_PORT = 7100
 
 
+def _examples(*lines: str) -> str:
+    """Return the epilog that shows how a verb is used."""
+    return "\b\nExamples:\n" + "\n".join(f"  fanal sim {line}" for line in lines)
+
+
 def _default_directory() -> Path:
     import platformdirs
 
@@ -61,7 +66,9 @@ def sim_group(ctx: click.Context, directory: Path | None) -> None:
     ctx.obj = _Bench(directory)
 
 
-@sim_group.command()
+@sim_group.command(
+    epilog=_examples("start", "start --boards 3 --chip esp32s3", "start --air-port 0 --seed 7")
+)
 @click.option("--boards", "count", default=1, show_default=True, type=click.IntRange(0, 200),
               help="How many boards there are at least.")  # fmt: skip
 @click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
@@ -135,7 +142,7 @@ def _echo_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         click.echo("  ".join([*cells, row[-1]]))
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("status", "status --json"))
 @console.json_option
 @_pass_bench
 def status(bench: _Bench, as_json: bool) -> None:
@@ -162,7 +169,8 @@ def status(bench: _Bench, as_json: bool) -> None:
 
 
 @sim_group.command(
-    epilog="The curves: hold, weak, cold, glove, frantic, self-test, bump, bag, chair, ..."
+    epilog=_examples("squeeze hold", "squeeze self-test b2", "squeeze hold --strength 0.3 --hand 4")
+    + "\n\nThe curves: hold, weak, cold, glove, frantic, self-test, bump, bag, chair, ..."
 )
 @click.argument("curve", default="hold")
 @_board_argument
@@ -175,7 +183,7 @@ def squeeze(bench: _Bench, curve: str, board: str | None, seed: int, strength: f
     click.echo(f"{answer['board']}: {curve}")
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("power off", "power on b2"))
 @click.argument("switch", type=click.Choice(["on", "off"]))
 @_board_argument
 @_pass_bench
@@ -185,7 +193,7 @@ def power(bench: _Bench, switch: str, board: str | None) -> None:
     click.echo(f"{answer['board']}: power {switch}")
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("battery 3200", "battery 2900 b2"))
 @click.argument("millivolts", type=click.IntRange(0, 6000))
 @_board_argument
 @_pass_bench
@@ -195,7 +203,7 @@ def battery(bench: _Bench, millivolts: int, board: str | None) -> None:
     click.echo(f"{answer['board']}: {millivolts} mV")
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("reset", "reset b2"))
 @_board_argument
 @_pass_bench
 def reset(bench: _Bench, board: str | None) -> None:
@@ -203,7 +211,9 @@ def reset(bench: _Bench, board: str | None) -> None:
     click.echo(f"{bench.ask('reset', board=board)['board']}: reset")
 
 
-@sim_group.command()
+@sim_group.command(
+    epilog=_examples("cut --after 1.5", "cut --operation 2 --where inside --bytes 40")
+)
 @_board_argument
 @click.option("--after", "after_s", type=click.FloatRange(min=0), metavar="SECONDS")
 @click.option("--operation", type=click.IntRange(min=0), help="Flash operation from now, from 0.")
@@ -228,7 +238,7 @@ def cut(
     click.echo(f"{answer['board']}: a power cut is armed")
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("loss 0.5", "loss 0.9 --listener porch", "loss 0"))
 @click.argument("share", type=click.FloatRange(0, 1))
 @click.option("--listener", help="Only for the listener of this name.")
 @_pass_bench
@@ -238,7 +248,7 @@ def loss(bench: _Bench, share: float, listener: str | None) -> None:
     click.echo(f"{share:.0%} of packets are lost")
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("duplicate 0.2", "duplicate 0"))
 @click.argument("share", type=click.FloatRange(0, 1))
 @click.option("--listener", help="Only for the listener of this name.")
 @_pass_bench
@@ -248,7 +258,7 @@ def duplicate(bench: _Bench, share: float, listener: str | None) -> None:
     click.echo(f"{share:.0%} of packets arrive twice")
 
 
-@sim_group.command()
+@sim_group.command(epilog=_examples("record /tmp/air.jsonl", "record --stop"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--stop", is_flag=True, help="Stop recording.")
 @_pass_bench
@@ -260,7 +270,9 @@ def record(bench: _Bench, file: Path | None, stop: bool) -> None:
     click.echo("recording stopped" if file is None else f"recording to {file}")
 
 
-@sim_group.command()
+@sim_group.command(
+    epilog=_examples("replay /tmp/air.jsonl", "replay /tmp/air.jsonl --most 1 --keep-address")
+)
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--most", type=click.IntRange(min=1), help="Play only the first so many.")
 @click.option("--keep-address", is_flag=True, help="From the old addresses, not fresh ones.")
@@ -272,7 +284,9 @@ def replay(bench: _Bench, file: Path, most: int | None, keep_address: bool) -> N
     click.echo(f"{answer['frames']} packets are being replayed")
 
 
-@sim_group.command()
+@sim_group.command(
+    epilog=_examples("forge 0303a1f51a16a1f5206872ed8c9de1b01200b7a6266d47d8fb43b3572f7cbe")
+)
 @click.argument("data", metavar="HEX")
 @_pass_bench
 def forge(bench: _Bench, data: str) -> None:
@@ -290,11 +304,15 @@ def boards() -> None:
     """More boards."""
 
 
-@boards.command(name="add")
+@boards.command(name="add", epilog=_examples("boards add", "boards add b2 --chip esp32"))
 @click.argument("name", required=False)
 @click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@console.json_option
 @_pass_bench
-def add_board(bench: _Bench, name: str | None, chip: str) -> None:
+def add_board(bench: _Bench, name: str | None, chip: str, as_json: bool) -> None:
     """Add a board to the running bench."""
     answer = bench.ask("add", name=name, chip=chip)
-    click.echo(f"{answer['name']} {answer['chip']} {answer['port']}")
+    if as_json:
+        console.print_json(answer)
+    else:
+        click.echo(f"{answer['name']} {answer['chip']} {answer['port']}")
