@@ -2,6 +2,7 @@
 
 import asyncio
 import contextlib
+import socket
 import struct
 
 import bleak
@@ -24,6 +25,9 @@ class Host:
     async def ask(self, command):
         """Send one command, as on the wire, and return its answer, as on the wire."""
         self.writer.write(command)
+        # rootcanal writes an answer in parts, and the next waits for our acknowledgement
+        line = self.writer.get_extra_info("socket")
+        line.setsockopt(socket.IPPROTO_TCP, socket.TCP_QUICKACK, 1)
         async with asyncio.timeout(PATIENCE_S):
             head = await self.reader.readexactly(3)
             return head + await self.reader.readexactly(head[2])
