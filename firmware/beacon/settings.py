@@ -5,7 +5,7 @@ They are one flat JSON object. None of them can keep a beacon from sending what 
 
 import json
 
-from .profile import PROFILES
+from beacon.profile import PROFILES
 
 # Twice all of them; a file that is longer holds something else.
 MOST_CHARACTERS = 1024

@@ -175,7 +175,7 @@ def _constants(file: Path) -> dict[str, str | int]:
 
 
 def _swap(fresh: Path, destination: Path) -> None:
-    """Put `fresh` in the place of `destination`, so that nobody finds half an image."""
+    """Put `fresh` in the place of `destination`: none for a moment, never half an image."""
     if destination.exists():
         old = fresh.with_name(fresh.name + "-old")
         os.rename(destination, old)
