@@ -6,9 +6,10 @@ leaves old bytes in flash, so `status` says "file" and `fanal verify` refuses su
 
 from micropython import const
 
+from beacon import retained
+
 _SECTOR_BYTES = const(4096)
 _FILE_SECTORS = const(4)
-_RTC_BYTES = const(2048)
 _ERASE = const(6)
 _COUNT = const(4)
 
@@ -88,7 +89,7 @@ class RtcMemory:
 
     def wipe(self):
         """Overwrite all of it, then empty it: emptying alone leaves the bytes."""
-        self._rtc.memory(bytes(_RTC_BYTES))
+        self._rtc.memory(bytes(retained.RTC_BYTES))
         self._rtc.memory(b"")
 
 

@@ -17,7 +17,6 @@ from typing import Any
 
 import pyrage  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from cryptography.hazmat.primitives.asymmetric.x25519 import X25519PrivateKey
 from fanal_protocol import keys
 
 from fanal.error import FanalError, IntegrityError, ReadBackError, UsageError, no_fleet
@@ -43,11 +42,6 @@ class Officer:
     def signing_key(self) -> Ed25519PrivateKey:
         """The key that certifies stations."""
         return Ed25519PrivateKey.from_private_bytes(self.signing)
-
-    @property
-    def sealing_key(self) -> X25519PrivateKey:
-        """The key to which volunteers seal what they heard."""
-        return X25519PrivateKey.from_private_bytes(self.sealing)
 
     def station(self, number: int) -> "Station":
         """Return a new station `number` of this fleet, with a fresh signing key."""

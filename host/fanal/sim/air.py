@@ -86,10 +86,6 @@ class Air:
         """Put the radio with that public address at a distance from the listeners."""
         self._rssi_dbm[sender] = _AT_ONE_METRE_DBM - _DB_PER_DECADE * math.log10(distance_m)
 
-    def set_rssi(self, sender: bytes, rssi_dbm: float) -> None:
-        """Let the radio with that public address arrive at about this strength."""
-        self._rssi_dbm[sender] = rssi_dbm
-
     def tap(self, tap: Callable[[Frame], None]) -> Callable[[], None]:
         """Have `tap` called with every frame sent, before any is lost; returns how to stop."""
         self._taps.append(tap)

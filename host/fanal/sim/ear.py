@@ -2,7 +2,7 @@
 
 import asyncio
 from collections.abc import Callable
-from contextlib import aclosing
+from contextlib import aclosing, suppress
 from typing import Any
 
 from fanal.heard import ArrivalClock
@@ -10,7 +10,6 @@ from fanal.listen import listen
 from fanal.radio import Radio
 from fanal.resolver import Resolver
 from fanal.sighting import Sighting
-from fanal.sim import clock
 from fanal.sim.air_scanner import scanner_backend
 from fanal.sim.world import World
 
@@ -25,8 +24,7 @@ class Ear:
             backend=scanner_backend(world.air_address), now_ms=ArrivalClock(steady_s=now).now_ms
         )
         self.heard: list[tuple[float, Any]] = []
-        self._now = now
-        self._new = asyncio.Event()
+        self._world, self._now = world, now
         self._events = listen(resolver, self.radio, record=record)
 
     async def run(self) -> None:
@@ -34,7 +32,6 @@ class Ear:
         async with aclosing(self._events) as events:
             async for event in events:
                 self.heard.append((self._now(), event))
-                self._new.set()
 
     def since(self, time_s: float, kind: type) -> list[Any]:
         """Return the events of a kind that were heard from a moment on."""
@@ -44,15 +41,12 @@ class Ear:
         self, since_s: float, is_it: Callable[[Any], bool], timeout_s: float
     ) -> tuple[float, Any] | None:
         """Return the first event from `since_s` on that is it, with its time; None if none came."""
-        with clock.of_running_loop().allow(timeout_s):
-            deadline_s = self._now() + timeout_s
-            while True:
-                for at, event in self.heard:
-                    if at >= since_s and is_it(event):
-                        return at, event
-                self._new.clear()
-                try:
-                    async with asyncio.timeout_at(deadline_s):
-                        await self._new.wait()
-                except TimeoutError:
-                    return None
+        with suppress(TimeoutError):
+            await self._world.wait_until(lambda: self._first(since_s, is_it), timeout_s)
+        return self._first(since_s, is_it)
+
+    def _first(self, since_s: float, is_it: Callable[[Any], bool]) -> tuple[float, Any] | None:
+        for at, event in self.heard:
+            if at >= since_s and is_it(event):
+                return at, event
+        return None
