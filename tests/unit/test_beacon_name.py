@@ -28,7 +28,8 @@ def test_what_a_beacon_calls_itself_is_read(public_key):
     [
         "K7Q29XMD", "k7q2-9xmd", "K7Q2 9XMD", " k 7 q 2 9 x m d ", "K7Q29XMD\r\n", "K7Q2\t9XMD\n",
         "FANAL:K7Q29XMD", "fanal:k7q2-9xmd\r", "FANAL: K7Q2-9XMD", "]Q1K7Q29XMD\r",
-        "\x02K7Q29XMD\x03", "]q3FANAL:K7Q29XMD", "K7Q2–9XMD", "K7Q2‑9XMD", "K7Q2\u00a09XMD", "\x1dK7Q29XMD\x00",
+        "\x02K7Q29XMD\x03", "]q3FANAL:K7Q29XMD", "K7Q2–9XMD", "K7Q2‑9XMD", "K7Q2\u00a09XMD",
+        "\x1dK7Q29XMD\x00",
     ],
 )  # fmt: skip
 def test_taken(text):
