@@ -21,6 +21,7 @@ class PaperRepl:
         self.answer = answer
         self.ran: list[str] = []
         self.is_deaf = False
+        self.chatter = b""  # said at each Ctrl-C, by a board that hears nothing
         self.resets = 0
         self._typed = b""
         self._is_raw = False
@@ -59,6 +60,8 @@ class PaperRepl:
             for byte in os.read(self._master, 1024):
                 if not self.is_deaf:
                     self._hear(byte)
+                elif byte == 3:
+                    self._say(self.chatter)
 
     def _hear(self, byte: int) -> None:
         if self._skip:

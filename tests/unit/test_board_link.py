@@ -6,7 +6,7 @@ import sys
 import traceback
 
 import pytest
-from fanal import board_link, serial_port
+from fanal import board_link, repl, serial_port
 from fanal.board_link import BoardLink
 from fanal.error import BoardLost, BoardRefused, DeviceError, EnvironmentFault, FanalError
 
@@ -19,9 +19,10 @@ GOOD = (b'{"ok": true, "mac": "020000000001"}\r\n', b"")
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """The waits of a real board are for people; here nothing is slow."""
-    monkeypatch.setattr(board_link, "READ_S", 0.3)
-    monkeypatch.setattr(board_link, "_RAW_PROMPT_S", 0.3)
-    monkeypatch.setattr(board_link, "_RESET_S", 0.3)
+    monkeypatch.setattr(repl, "READ_S", 0.3)
+    monkeypatch.setattr(repl, "RAW_PROMPT_S", 0.3)
+    monkeypatch.setattr(repl, "_RESET_S", 0.3)
+    monkeypatch.setattr(repl, "_GREETING_S", 0.1)
     monkeypatch.setattr(board_link, "_LEAVE_S", 0.3)
 
 
@@ -40,27 +41,27 @@ def said(problem: BaseException) -> str:
 
 
 def test_a_call_is_one_line_of_json(tmp_path):
-    with PaperRepl(tmp_path, answering(GOOD)) as repl:
-        with BoardLink(repl.port) as board:
+    with PaperRepl(tmp_path, answering(GOOD)) as line:
+        with BoardLink(line.port) as board:
             assert board.call("status") == {"ok": True, "mac": "020000000001"}
-        assert repl.ran[0] == "from beacon import console\nconsole.status()"
-        assert repl.resets == 1  # a clean heap
+        assert line.ran[0] == "from beacon import console\nconsole.status()"
+        assert line.resets == 1  # a clean heap
 
 
 def test_arguments_arrive_as_they_are(tmp_path):
     text = '{"a": "it\'s \\n"}'
-    with PaperRepl(tmp_path, answering(GOOD)) as repl:
-        with BoardLink(repl.port) as board:
+    with PaperRepl(tmp_path, answering(GOOD)) as line:
+        with BoardLink(line.port) as board:
             board.call("configure", text, 7)
-        sent = repl.ran[0].removeprefix("from beacon import console\nconsole.configure")
+        sent = line.ran[0].removeprefix("from beacon import console\nconsole.configure")
         assert eval(sent) == (text, 7)
 
 
 def test_the_board_is_handed_back_also_after_an_error(tmp_path):
-    with PaperRepl(tmp_path, answering()) as repl:
-        with pytest.raises(KeyboardInterrupt), BoardLink(repl.port):
+    with PaperRepl(tmp_path, answering()) as line:
+        with pytest.raises(KeyboardInterrupt), BoardLink(line.port):
             raise KeyboardInterrupt
-        assert LEAVE in repl.ran[-1]
+        assert LEAVE in line.ran[-1]
 
 
 def test_a_refusal_is_the_boards_sentence(tmp_path):
@@ -69,9 +70,9 @@ def test_a_refusal_is_the_boards_sentence(tmp_path):
     )
     answer = answer.replace(b"\x1b", b"\\u001b")
     with (
-        PaperRepl(tmp_path, answering((answer, b""))) as repl,
+        PaperRepl(tmp_path, answering((answer, b""))) as line,
         pytest.raises(BoardRefused) as caught,
-        BoardLink(repl.port) as board,
+        BoardLink(line.port) as board,
     ):
         board.call("provision", KEY)
     assert caught.value.code == "bad_hex"
@@ -102,9 +103,9 @@ TRACE = b'Traceback (most recent call last):\r\n  File "<stdin>", line 2, in <mo
 )
 def test_an_answer_that_is_none(tmp_path, answer, code):
     with (
-        PaperRepl(tmp_path, answering(answer)) as repl,
+        PaperRepl(tmp_path, answering(answer)) as line,
         pytest.raises(BoardLost) as caught,
-        BoardLink(repl.port) as board,
+        BoardLink(line.port) as board,
     ):
         board.call("provision", KEY)
     assert (caught.value.code, caught.value.exit_code) == (code, 3)
@@ -115,7 +116,7 @@ def test_an_answer_that_is_none(tmp_path, answer, code):
 def test_every_truncated_answer_is_garbage(tmp_path):
     whole = GOOD[0]
     cut = [(whole[:length], b"") for length in range(len(whole))]
-    with PaperRepl(tmp_path, answering(*cut)) as repl, BoardLink(repl.port) as board:
+    with PaperRepl(tmp_path, answering(*cut)) as line, BoardLink(line.port) as board:
         for _ in cut:
             with pytest.raises(BoardLost):
                 board.call("status")
@@ -123,7 +124,7 @@ def test_every_truncated_answer_is_garbage(tmp_path):
 
 def test_another_board_behind_the_same_port(tmp_path):
     other = (GOOD[0].replace(b"01", b"02"), b"")
-    with PaperRepl(tmp_path, answering(GOOD, other)) as repl, BoardLink(repl.port) as board:
+    with PaperRepl(tmp_path, answering(GOOD, other)) as line, BoardLink(line.port) as board:
         board.call("status")
         with pytest.raises(BoardLost) as caught:
             board.call("status")
@@ -132,9 +133,9 @@ def test_another_board_behind_the_same_port(tmp_path):
 
 def test_a_board_that_stops_answering(tmp_path):
     with (
-        PaperRepl(tmp_path, answering(None)) as repl,
+        PaperRepl(tmp_path, answering(None)) as line,
         pytest.raises(BoardLost) as caught,
-        BoardLink(repl.port, answer_s=0.3) as board,
+        BoardLink(line.port, answer_s=0.3) as board,
     ):
         board.call("provision", KEY)
     assert caught.value.code == "silent"
@@ -142,8 +143,8 @@ def test_a_board_that_stops_answering(tmp_path):
 
 
 def test_a_board_that_is_unplugged_half_way(tmp_path, capsys):
-    repl = PaperRepl(tmp_path, lambda _: repl.unplug() or (b"", b""))
-    with repl, pytest.raises(BoardLost) as caught, BoardLink(repl.port) as board:
+    line = PaperRepl(tmp_path, lambda _: line.unplug() or (b"", b""))
+    with line, pytest.raises(BoardLost) as caught, BoardLink(line.port) as board:
         board.call("provision", KEY)
     assert caught.value.code == "unplugged"
     assert KEY not in said(caught.value)
@@ -152,11 +153,11 @@ def test_a_board_that_is_unplugged_half_way(tmp_path, capsys):
 
 def test_a_silent_board_is_asked_for_until_patience_ends(tmp_path, capsys):
     waited = []
-    with PaperRepl(tmp_path, answering()) as repl:
-        repl.is_deaf = True
+    with PaperRepl(tmp_path, answering()) as line:
+        line.is_deaf = True
         with (
             pytest.raises(BoardLost) as caught,
-            BoardLink(repl.port, attach_s=0.7, on_waiting=lambda: waited.append(1)),
+            BoardLink(line.port, attach_s=0.7, on_waiting=lambda: waited.append(1)),
         ):
             pass
     assert (caught.value.code, waited) == ("no_answer", [1])
@@ -165,21 +166,21 @@ def test_a_silent_board_is_asked_for_until_patience_ends(tmp_path, capsys):
 
 
 def test_a_board_that_wakes_while_it_is_waited_for(tmp_path):
-    with PaperRepl(tmp_path, answering(GOOD)) as repl:
-        repl.is_deaf = True
+    with PaperRepl(tmp_path, answering(GOOD)) as line:
+        line.is_deaf = True
 
         def press_reset():
-            repl.is_deaf = False
+            line.is_deaf = False
 
-        with BoardLink(repl.port, on_waiting=press_reset) as board:
+        with BoardLink(line.port, on_waiting=press_reset) as board:
             assert board.call("status")["ok"]
 
 
 def test_a_board_that_does_not_go_back_to_work_is_reported(tmp_path):
     with (
-        PaperRepl(tmp_path, lambda _: (b"", TRACE + b"ImportError: x\r\n")) as repl,
+        PaperRepl(tmp_path, lambda _: (b"", TRACE + b"ImportError: x\r\n")) as line,
         pytest.raises(BoardLost) as caught,
-        BoardLink(repl.port),
+        BoardLink(line.port),
     ):
         pass
     assert "Unplug" in caught.value.hint
@@ -189,9 +190,9 @@ def test_a_refusal_and_no_way_back_are_both_said(tmp_path):
     refusal = (b'{"ok": false, "error": "x", "message": "No."}\r\n', b"")
     answers = [refusal, (b"", b"oops")]
     with (
-        PaperRepl(tmp_path, lambda _: answers.pop(0)) as repl,
+        PaperRepl(tmp_path, lambda _: answers.pop(0)) as line,
         pytest.raises(BoardRefused) as caught,
-        BoardLink(repl.port) as board,
+        BoardLink(line.port) as board,
     ):
         board.call("status")
     assert "Unplug" in caught.value.hint
@@ -225,7 +226,7 @@ def test_a_port_that_is_not_ours_to_open(tmp_path, monkeypatch):
 
 HOLD = """
 import sys
-from fanal.board_link import SerialTransport
+from fanal.repl import SerialTransport
 held = SerialTransport(sys.argv[1], exclusive=True)
 print("held", flush=True)
 sys.stdin.read()
@@ -234,12 +235,12 @@ sys.stdin.read()
 
 @pytest.mark.skipif(sys.platform != "linux", reason="/proc tells who holds a port")
 def test_a_port_in_use_names_who_uses_it(tmp_path):
-    with PaperRepl(tmp_path, answering()) as repl:
+    with PaperRepl(tmp_path, answering()) as line:
         holder = subprocess.Popen(
-            [sys.executable, "-c", HOLD, repl.port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
+            [sys.executable, "-c", HOLD, line.port], stdin=subprocess.PIPE, stdout=subprocess.PIPE
         )
         assert holder.stdout.readline() == b"held\n"
-        with pytest.raises(EnvironmentFault) as caught, BoardLink(repl.port):
+        with pytest.raises(EnvironmentFault) as caught, BoardLink(line.port):
             pass
         holder.communicate()
     assert (caught.value.code, caught.value.exit_code) == ("port_busy", 7)
@@ -247,8 +248,9 @@ def test_a_port_in_use_names_who_uses_it(tmp_path):
 
 
 class Listed:
-    def __init__(self, device, vid=0x303A):
+    def __init__(self, device, vid=0x303A, serial_number=None):
         self.device, self.vid, self.description = device, vid, "USB JTAG"
+        self.pid, self.serial_number = 0x1001, serial_number
 
 
 @pytest.mark.parametrize(
@@ -271,3 +273,51 @@ def test_the_only_port_is_taken(monkeypatch):
     assert serial_port.find_port() == "/dev/a"
     with pytest.raises(DeviceError):
         serial_port.find_port("/dev/nope")
+
+
+def test_a_port_is_found_by_the_mac_that_its_usb_serial_number_is(monkeypatch):
+    devices = [
+        Listed("/dev/a", serial_number="0001"),
+        Listed("/dev/b", serial_number="AA:BB:CC:00:11:22"),
+        Listed("/dev/c", 0x10C4, "AA:BB:CC:00:11:33"),
+    ]
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: devices)
+    assert serial_port.find_port("aa:bb:cc:00:11:22") == "/dev/b"
+    assert [found.mac for found in serial_port.attached()] == [None, "aa:bb:cc:00:11:22", None]
+    with pytest.raises(DeviceError) as caught:
+        serial_port.find_port("aa:bb:cc:00:11:33")
+    assert caught.value.code == "no_port"
+
+
+def test_ports_that_no_system_lists_are_named(monkeypatch):
+    monkeypatch.setattr(serial_port.list_ports, "comports", lambda: [Listed("/dev/a")])
+    monkeypatch.setenv("FANAL_PORTS", " rfc2217://127.0.0.1:1 /dev/a /tmp/b1  /tmp/b1")
+    ports = [found.port for found in serial_port.attached()]
+    assert ports == ["/dev/a", "rfc2217://127.0.0.1:1", "/tmp/b1"]
+
+
+@pytest.mark.parametrize(
+    "port", ["socket://127.0.0.1:1", "rfc2217://", "socket://x:y", "nonsense://1", "socket://[::1"]
+)
+def test_an_address_where_nothing_is(port):
+    with pytest.raises(DeviceError) as caught, BoardLink(port):
+        pass
+    assert (caught.value.code, caught.value.exit_code) == ("no_port", 3)
+
+
+@pytest.mark.parametrize(
+    "words",
+    [b"invalid header: 0xffffffff\r\n", b"waiting for download\r\n", b"csum err:0x12!=0xab"],
+)
+def test_a_boot_loader_that_has_nothing_to_run_is_not_waited_for(tmp_path, words):
+    waited = []
+    with PaperRepl(tmp_path, answering()) as line:
+        line.is_deaf = True
+        line.chatter = b"rst:0x10 (RTCWDT_RTC_RESET)\r\n" + words
+        with (
+            pytest.raises(DeviceError) as caught,
+            BoardLink(line.port, on_waiting=lambda: waited.append(1)),
+        ):
+            pass
+    assert (caught.value.code, waited) == ("nothing_to_run", [])
+    assert "fanal flash" in caught.value.hint
