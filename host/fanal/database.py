@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError as ConstraintError
 from sqlalchemy.orm import Session
 
 from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError, no_fleet
-from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, Base, FleetRow, StationRow
+from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADES, Base, FleetRow, StationRow
 
 _BUSY_S = 5.0
 
@@ -34,7 +34,10 @@ class Database:
     """An open registry file. Times come from `now_ms`, Unix milliseconds."""
 
     def __init__(self, path: Path, now_ms: Callable[[], int] | None = None) -> None:
-        """Open `path`. Raises FanalError: not there, not ours, damaged, newer than this program."""
+        """Open `path`, and bring it to this program's version if it is older.
+
+        Raises FanalError: not there, not ours, damaged, newer than this program.
+        """
         if not path.exists():
             raise no_fleet(path)
         self.path = path
@@ -97,9 +100,9 @@ class Database:
 
     def _check_version(self) -> None:
         with _translated(self.path), self._engine.connect() as connection:
-            application = connection.exec_driver_sql("PRAGMA application_id").scalar_one()
-            version = connection.exec_driver_sql("PRAGMA user_version").scalar_one()
-        if application != APPLICATION_ID:
+            application = _pragma(connection, "application_id")
+            version = _pragma(connection, "user_version")
+        if application != APPLICATION_ID or version < 1:
             raise IntegrityError(
                 f"{self.path} is not a registry of Fanal.",
                 "Check --fleet, or take the file from your backup.",
@@ -110,6 +113,25 @@ class Database:
                 "Update Fanal on this computer; nothing was changed.",
                 code="newer",
             )
+        if version < SCHEMA_VERSION:
+            self._upgrade()
+
+    def _upgrade(self) -> None:
+        """Bring an older file to this version, in one transaction: it is whole before and after.
+
+        The number of the version lies in the file's first page, so it changes with the tables.
+        """
+        engine = self._engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
+        with _translated(self.path), engine.begin() as connection:
+            # asked again: another command may have been quicker
+            for version in range(_pragma(connection, "user_version"), SCHEMA_VERSION):
+                for statement in UPGRADES[version]:
+                    connection.exec_driver_sql(statement)
+                connection.exec_driver_sql(f"PRAGMA user_version = {version + 1}")
+
+
+def _pragma(connection: Connection, name: str) -> int:
+    return int(connection.exec_driver_sql(f"PRAGMA {name}").scalar_one())
 
 
 def _engine(path: Path) -> Engine:

@@ -26,6 +26,7 @@ from fanal.identity import identified
 from fanal.keyring import Station
 from fanal.registry import PROVISIONED, VERIFIED, Registry, Reservation
 from fanal.status import Board, Status, read_status
+from fanal.whereabouts import require_place, require_site
 
 DEFAULT_PROFILE = "fixed"
 
@@ -51,10 +52,8 @@ class Request:
     wipe: str | None = None
 
     def __post_init__(self) -> None:
-        if not self.site.isprintable() or len(self.site.split()) != 1:
-            raise UsageError("A site is one word.", "For example --site shelter-3.")
-        if not (self.place or "").isprintable():
-            raise UsageError("A place is one line of plain text.", "Leave out control characters.")
+        require_site(self.site)
+        require_place(self.place or "")
 
     @property
     def may_replace(self) -> bool:

@@ -1,15 +1,15 @@
 """Which beacon is where, and what was heard of it: one SQLite file, no secret in it."""
 
 import json
-from collections import defaultdict
-from collections.abc import Iterable, Mapping
-from dataclasses import dataclass
+from collections.abc import Mapping
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fanal.database import Clash, Database
+from fanal.beacon_record import Beacon, Custody, Reservation, Revocation, Watched
+from fanal.database import Clash
+from fanal.heard_log import HeardLog
 from fanal.schema import (
     PROVISIONED,
     RESERVED,
@@ -18,74 +18,17 @@ from fanal.schema import (
     BeaconRow,
     CustodyRow,
     FleetRow,
-    SightingRow,
+    RevocationRow,
     StationRow,
 )
+from fanal.whereabouts import shown
 
 REGISTRY_FILE = "registry.db"
 
-_LINE = ("fresh", "late")  # the verdicts of SPEC 3.2 that join an event's line
+REVOKED = "revoked"  # in a beacon's history; it is no state
 
 
-@dataclass(frozen=True)
-class Reservation:
-    """An identity about to be given. public_key: 32 bytes.
-
-    mac: "aa:bb:cc:dd:ee:ff", or None for a board that has none."""
-
-    beacon_id: str
-    public_key: bytes
-    mac: str | None
-    chip: str
-    station: int
-    site: str
-    place: str
-    profile: str
-
-
-@dataclass(frozen=True)
-class Beacon:
-    """A beacon as registered. certificate: DER or None; first_ms, last_ms: Unix milliseconds."""
-
-    beacon_id: str
-    public_key: bytes
-    mac: str | None
-    chip: str
-    station: int
-    state: str
-    certificate: bytes | None
-    site: str
-    place: str
-    profile: str
-    settings: Mapping[str, Any]
-    newest_event: int
-    first_ms: int
-    last_ms: int
-
-
-@dataclass(frozen=True)
-class Watched:
-    """What a listener has to know of a beacon. newest_event: 0 if none was heard."""
-
-    beacon_id: str
-    public_key: bytes
-    site: str
-    place: str
-    profile: str
-    newest_event: int
-    station: int
-
-
-@dataclass(frozen=True)
-class Custody:
-    """One line of a beacon's history."""
-
-    at_ms: int
-    what: str
-    detail: str
-
-
-class Registry(Database):
+class Registry(HeardLog):
     """An open registry. Every method is one transaction."""
 
     # -- the fleet
@@ -168,7 +111,7 @@ class Registry(Database):
     ) -> None:
         """Record that a beacon holds its key, is certified (DER), and where it is."""
         with self._writing() as session:
-            row = _in_service(session, beacon_id)
+            row = _trusted(session, beacon_id)
             first = row.state == RESERVED
             row.state, row.certificate = PROVISIONED, certificate
             row.site, row.place, row.profile = site, place, profile
@@ -178,14 +121,49 @@ class Registry(Database):
     def verified(self, beacon_id: str) -> None:
         """Record that a beacon passed every check on the wire."""
         with self._writing() as session:
-            row = _in_service(session, beacon_id)
+            row = _trusted(session, beacon_id)
             row.state = VERIFIED
             self._log(session, row, VERIFIED, "")
 
-    def retire(self, beacon_id: str, reason: str) -> None:
-        """Take a beacon out of service for good."""
+    def moved(self, beacon_id: str, site: str, place: str) -> bool:
+        """Record where a beacon is from now on; return whether that is news."""
         with self._writing() as session:
-            self._retire(session, _in_service(session, beacon_id), reason)
+            row = _in_service(session, beacon_id)
+            if (row.site, row.place) == (site, place):
+                return False
+            was = shown(row.site, row.place)
+            row.site, row.place = site, place
+            self._log(session, row, "moved", f"from {was} to {shown(site, place)}")
+            return True
+
+    def retire(self, beacon_id: str, reason: str, *, is_erased: bool = True) -> None:
+        """Take a beacon out of service for good.
+
+        is_erased: False if its keys are still on its board; it is revoked then, so that whoever
+        has the board is heard.
+        """
+        with self._writing() as session:
+            row = _in_service(session, beacon_id)
+            self._retire(session, row, reason)
+            if not is_erased and row.revocation is None:
+                self._revoke(session, row, "retired without its board")
+
+    def erased(self, beacon_id: str) -> None:
+        """Record that the keys of a beacon that was retired before are gone from its board."""
+        with self._writing() as session:
+            self._log(session, _known(session, beacon_id), "erased", "its board was found")
+
+    def revoke(self, beacon_id: str, reason: str) -> bool:
+        """Trust a beacon no more, whatever its state; return whether that, or the reason, is news.
+
+        It stays among those that are watched for ever: a copy of its keys may be anywhere.
+        """
+        with self._writing() as session:
+            row = _known(session, beacon_id)
+            if row.revocation is not None and row.revocation.reason == reason:
+                return False
+            self._revoke(session, row, reason)
+            return True
 
     def custody(self, beacon_id: str) -> list[Custody]:
         """Return a beacon's history, oldest first."""
@@ -198,69 +176,32 @@ class Registry(Database):
     # -- what was heard
 
     def watched(self) -> list[Watched]:
-        """Return every beacon that may be squeezed. Reserved ones too: the board may have its key,
-        and only the news of it been lost."""
+        """Return every beacon that may be squeezed.
+
+        Reserved ones too: the board may have its key, and only the news of it been lost. And
+        revoked ones, even retired: whoever has a beacon that was lost may need help.
+        """
         return [
             Watched(
-                b.beacon_id, b.public_key, b.site, b.place, b.profile, b.newest_event, b.station
+                b.beacon_id, b.public_key, b.site, b.place, b.profile, b.newest_event, b.station,
+                b.revocation,
             )
             for b in self.beacons()
-            if b.state != RETIRED
-        ]
-
-    def line(self, beacon_id: str, event: int) -> list[tuple[int, int, int]]:
-        """Return the line of one event (SPEC 3.2): (t_ms, slot, seq) in the order of joining."""
-        return self.lines().get((beacon_id, event), [])
-
-    def lines(self) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
-        """Return all lines by (beacon id, event), so that replay state survives a restart."""
-        found: dict[tuple[str, int], list[tuple[int, int, int]]] = defaultdict(list)
-        with self._reading() as session:
-            for row in session.scalars(
-                select(SightingRow).where(SightingRow.verdict.in_(_LINE)).order_by(SightingRow.id)
-            ):
-                found[row.beacon, row.event].append((row.t_ms, row.slot, row.seq))
-        return dict(found)
-
-    def record_sighting(
-        self,
-        beacon_id: str,
-        event: int,
-        *,
-        slot: int,
-        seq: int,
-        t_ms: int,
-        verdict: str,
-        rssi_dbm: int | None = None,
-        left: Iterable[tuple[int, int, int]] = (),
-    ) -> None:
-        """Keep one alert and its verdict (fresh, late, duplicate, replay).
-
-        left: the entries (t_ms, slot, seq) that this one pushed out of the line: replays now.
-        """
-        with self._writing() as session:
-            for _, left_slot, left_seq in left:
-                of_line = select(SightingRow).where(
-                    SightingRow.beacon == beacon_id, SightingRow.event == event,
-                    SightingRow.slot == left_slot, SightingRow.seq == left_seq,
-                    SightingRow.verdict.in_(_LINE),
-                )  # fmt: skip
-                for row in session.scalars(of_line):
-                    row.verdict = "replay"
-            sighting = SightingRow(
-                beacon=beacon_id, event=event, slot=slot, seq=seq, t_ms=t_ms,
-                verdict=verdict, rssi_dbm=rssi_dbm,
-            )  # fmt: skip
-            session.add(sighting)
-            beacon = session.get_one(BeaconRow, beacon_id)
-            if verdict != "replay" and event > beacon.newest_event:
-                beacon.newest_event = event
+            if b.state != RETIRED or b.revocation is not None
+        ]  # fmt: skip
 
     # -- inside
 
     def _retire(self, session: Session, row: BeaconRow, reason: str) -> None:
         row.state = RETIRED
         self._log(session, row, RETIRED, reason)
+
+    def _revoke(self, session: Session, row: BeaconRow, reason: str) -> None:
+        self._log(session, row, REVOKED, reason)
+        if row.revocation is None:
+            row.revocation = RevocationRow(at_ms=row.last_ms, reason=reason)
+        else:
+            row.revocation.reason = reason  # it is revoked since the first time
 
     def _log(self, session: Session, row: BeaconRow, what: str, detail: str) -> None:
         row.last_ms = self._now_ms()
@@ -292,6 +233,8 @@ def _clashes(
             "Wipe the board, so that it makes a new key, and provision again.",
             code="retired",
         )
+    if row is not None and row.revocation is not None:
+        raise revoked(_beacon(row))
     if row is not None and row.station != wanted.station:
         raise Clash(
             f"Beacon {row.id} belongs to station {row.station}, not {wanted.station}.",
@@ -308,12 +251,36 @@ def _clashes(
     return row, other
 
 
-def _in_service(session: Session, beacon_id: str) -> BeaconRow:
+def revoked(beacon: Beacon) -> Clash:
+    """Return the refusal to trust a beacon that was revoked."""
+    why = beacon.revocation.reason if beacon.revocation else ""
+    return Clash(
+        f"Beacon {beacon.beacon_id} was revoked ({why}): others may know its keys.",
+        f"Do not install it. `fanal retire {beacon.beacon_id}` erases them, and `fanal provision`"
+        " then gives the board a new identity.",
+        4,
+        code="revoked",
+    )
+
+
+def _known(session: Session, beacon_id: str) -> BeaconRow:
     row = session.get(BeaconRow, beacon_id)
     if row is None:
         raise Clash(f"Beacon {beacon_id} is not in this registry.", "Provision it first.")
+    return row
+
+
+def _in_service(session: Session, beacon_id: str) -> BeaconRow:
+    row = _known(session, beacon_id)
     if row.state == RETIRED:
         raise Clash(f"Beacon {beacon_id} was retired.", "Wipe it and provision it anew.")
+    return row
+
+
+def _trusted(session: Session, beacon_id: str) -> BeaconRow:
+    row = _in_service(session, beacon_id)
+    if row.revocation is not None:
+        raise revoked(_beacon(row))
     return row
 
 
@@ -324,11 +291,13 @@ def _active_on(session: Session, mac: str | None) -> BeaconRow | None:
 
 
 def _beacon(row: BeaconRow) -> Beacon:
+    told = row.revocation
     return Beacon(
         beacon_id=row.id, public_key=row.public_key, mac=row.mac, chip=row.chip,
         station=row.station, state=row.state, certificate=row.certificate, site=row.site,
         place=row.place, profile=row.profile, settings=json.loads(row.settings),
         newest_event=row.newest_event, first_ms=row.first_ms, last_ms=row.last_ms,
+        revocation=None if told is None else Revocation(told.at_ms, told.reason),
     )  # fmt: skip
 
 
@@ -337,11 +306,13 @@ __all__ = [
     "REGISTRY_FILE",
     "RESERVED",
     "RETIRED",
+    "REVOKED",
     "VERIFIED",
     "Beacon",
     "Clash",
     "Custody",
     "Registry",
     "Reservation",
+    "Revocation",
     "Watched",
 ]

@@ -1,15 +1,25 @@
 """The tables of the registry, and the number of their version. No secret is in any of them."""
 
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
-from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA_VERSION = 1
+SCHEMA_VERSION = 2
 APPLICATION_ID = 0x46414E4C  # "FANL", so that `file` and we know whose file it is
 
 RESERVED = "reserved"
 PROVISIONED = "provisioned"
 VERIFIED = "verified"
 RETIRED = "retired"
+
+# from a version to the next one. Never changed again: files of every age are out there, and
+# what today's tables look like is not what they looked like then
+UPGRADES = {
+    1: (
+        "CREATE TABLE revocation (beacon VARCHAR(8) NOT NULL, at_ms INTEGER NOT NULL,"
+        " reason VARCHAR NOT NULL, PRIMARY KEY (beacon),"
+        " FOREIGN KEY(beacon) REFERENCES beacon (id))",
+    ),
+}
 
 _ACTIVE = text(f"state != '{RETIRED}'")
 
@@ -67,10 +77,22 @@ class BeaconRow(Base):
     newest_event: Mapped[int]
     first_ms: Mapped[int]
     last_ms: Mapped[int]
+    revocation: Mapped["RevocationRow | None"] = relationship(lazy="joined")
+
+
+class RevocationRow(Base):
+    """That a beacon is out of our hands, since when and why. Never deleted: it is for good."""
+
+    __tablename__ = "revocation"
+
+    beacon: Mapped[str] = mapped_column(ForeignKey("beacon.id"), primary_key=True)
+    at_ms: Mapped[int]
+    reason: Mapped[str]
 
 
 class CustodyRow(Base):
-    """What was done to a beacon and when: reserved, provisioned, moved, verified, retired."""
+    """What was done to a beacon and when: reserved, provisioned, changed, verified, moved,
+    revoked, retired, erased."""
 
     __tablename__ = "custody"
 

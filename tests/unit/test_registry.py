@@ -169,7 +169,7 @@ def test_history_tells_what_was_done(fleet):
 def test_a_newer_schema_is_refused_politely(fleet):
     fleet.registry.close()
     connection = sqlite3.connect(fleet.path)
-    connection.execute("PRAGMA user_version = 2")
+    connection.execute("PRAGMA user_version = 3")
     connection.close()
     before = fleet.path.read_bytes()
     with pytest.raises(EnvironmentFault) as caught:

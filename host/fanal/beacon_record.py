@@ -1,0 +1,73 @@
+"""What the registry says of a beacon, as the verbs get it: frozen, and no secret in it."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+
+@dataclass(frozen=True)
+class Reservation:
+    """An identity about to be given. public_key: 32 bytes.
+
+    mac: "aa:bb:cc:dd:ee:ff", or None for a board that has none."""
+
+    beacon_id: str
+    public_key: bytes
+    mac: str | None
+    chip: str
+    station: int
+    site: str
+    place: str
+    profile: str
+
+
+@dataclass(frozen=True)
+class Revocation:
+    """Since when, Unix milliseconds, a beacon is out of our hands, and why: one line of text."""
+
+    at_ms: int
+    reason: str
+
+
+@dataclass(frozen=True)
+class Beacon:
+    """A beacon as registered. certificate: DER or None; first_ms, last_ms: Unix milliseconds."""
+
+    beacon_id: str
+    public_key: bytes
+    mac: str | None
+    chip: str
+    station: int
+    state: str
+    certificate: bytes | None
+    site: str
+    place: str
+    profile: str
+    settings: Mapping[str, Any]
+    newest_event: int
+    first_ms: int
+    last_ms: int
+    revocation: Revocation | None = None
+
+
+@dataclass(frozen=True)
+class Watched:
+    """What a listener has to know of a beacon. newest_event: 0 if none was heard."""
+
+    beacon_id: str
+    public_key: bytes
+    site: str
+    place: str
+    profile: str
+    newest_event: int
+    station: int
+    revocation: Revocation | None = None
+
+
+@dataclass(frozen=True)
+class Custody:
+    """One line of a beacon's history."""
+
+    at_ms: int
+    what: str
+    detail: str

@@ -1,0 +1,63 @@
+"""What was heard of the beacons, as kept in the registry: alerts and their verdicts. SPEC 3.2."""
+
+from collections import defaultdict
+from collections.abc import Iterable
+
+from sqlalchemy import select
+
+from fanal.database import Database
+from fanal.schema import BeaconRow, SightingRow
+
+_LINE = ("fresh", "late")  # the verdicts that join an event's line
+
+
+class HeardLog(Database):
+    """The part of a registry that listeners write. Every method is one transaction."""
+
+    def line(self, beacon_id: str, event: int) -> list[tuple[int, int, int]]:
+        """Return the line of one event (SPEC 3.2): (t_ms, slot, seq) in the order of joining."""
+        return self.lines().get((beacon_id, event), [])
+
+    def lines(self) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
+        """Return all lines by (beacon id, event), so that replay state survives a restart."""
+        found: dict[tuple[str, int], list[tuple[int, int, int]]] = defaultdict(list)
+        with self._reading() as session:
+            for row in session.scalars(
+                select(SightingRow).where(SightingRow.verdict.in_(_LINE)).order_by(SightingRow.id)
+            ):
+                found[row.beacon, row.event].append((row.t_ms, row.slot, row.seq))
+        return dict(found)
+
+    def record_sighting(
+        self,
+        beacon_id: str,
+        event: int,
+        *,
+        slot: int,
+        seq: int,
+        t_ms: int,
+        verdict: str,
+        rssi_dbm: int | None = None,
+        left: Iterable[tuple[int, int, int]] = (),
+    ) -> None:
+        """Keep one alert and its verdict (fresh, late, duplicate, replay).
+
+        left: the entries (t_ms, slot, seq) that this one pushed out of the line: replays now.
+        """
+        with self._writing() as session:
+            for _, left_slot, left_seq in left:
+                of_line = select(SightingRow).where(
+                    SightingRow.beacon == beacon_id, SightingRow.event == event,
+                    SightingRow.slot == left_slot, SightingRow.seq == left_seq,
+                    SightingRow.verdict.in_(_LINE),
+                )  # fmt: skip
+                for row in session.scalars(of_line):
+                    row.verdict = "replay"
+            sighting = SightingRow(
+                beacon=beacon_id, event=event, slot=slot, seq=seq, t_ms=t_ms,
+                verdict=verdict, rssi_dbm=rssi_dbm,
+            )  # fmt: skip
+            session.add(sighting)
+            beacon = session.get_one(BeaconRow, beacon_id)
+            if verdict != "replay" and event > beacon.newest_event:
+                beacon.newest_event = event

@@ -1,0 +1,181 @@
+"""A registry of an older Fanal: what was in it stays, and a crash in the middle costs nothing."""
+
+import os
+import sqlite3
+import subprocess
+import sys
+import threading
+from pathlib import Path
+
+import pytest
+from fanal import database, schema
+from fanal.error import EnvironmentFault, IntegrityError
+from fanal.registry import RETIRED, VERIFIED, Registry
+
+from tests.unit.paper_fleet import PaperFleet
+
+HERE = Path(__file__).parent
+TABLES = ("fleet", "station", "beacon", "custody", "sighting")
+
+
+@pytest.fixture
+def old(tmp_path):
+    path = tmp_path / "registry.db"
+    connection = sqlite3.connect(path)
+    connection.executescript((HERE / "registry-v1.sql").read_text())
+    connection.close()
+    return path
+
+
+def read(path):
+    """Return (version, the rows of every table that was in version 1, the other tables)."""
+    connection = sqlite3.connect(path)
+    try:
+        assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
+        version = connection.execute("PRAGMA user_version").fetchone()[0]
+        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+        names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
+        return version, rows, {name for (name,) in names} - set(TABLES)
+    finally:
+        connection.close()
+
+
+def shape(path):
+    """Return what the file says of its tables, whatever its spaces."""
+    connection = sqlite3.connect(path)
+    found = connection.execute("SELECT name, sql FROM sqlite_master ORDER BY name").fetchall()
+    connection.close()
+    tidied = {name: " ".join((sql or "").split()) for name, sql in found}
+    return {name: sql.replace("( ", "(").replace(" )", ")") for name, sql in tidied.items()}
+
+
+def test_what_was_in_it_is_in_it(old):
+    version, rows, others = read(old)
+    assert (version, others) == (1, set())
+    with Registry(old) as registry:
+        assert [(b.beacon_id, b.state, b.revocation) for b in registry.beacons()] == [
+            ("AAAAAAAA", VERIFIED, None), ("BBBBBBBB", RETIRED, None),
+            ("CCCCCCCC", "reserved", None),
+        ]  # fmt: skip
+        assert [w.beacon_id for w in registry.watched()] == ["AAAAAAAA", "CCCCCCCC"]
+        assert registry.lines() == {("AAAAAAAA", 3): [(5000, 1, 2)]}
+    assert read(old) == (schema.SCHEMA_VERSION, rows, {"revocation"})
+    assert [path.name for path in old.parent.iterdir()] == [old.name]
+
+
+def test_an_upgraded_file_is_like_a_new_one(old, tmp_path):
+    Registry(old).close()
+    fleet = PaperFleet(tmp_path)
+    fleet.registry.close()
+    assert shape(old) == shape(fleet.path)
+
+
+def test_an_upgraded_file_takes_what_is_new(old):
+    with Registry(old) as registry:
+        assert registry.revoke("AAAAAAAA", "lost")
+    with Registry(old) as registry:
+        assert registry.find("AAAAAAAA").revocation.reason == "lost"
+
+
+def test_there_is_a_step_from_every_version():
+    assert sorted(schema.UPGRADES) == list(range(1, schema.SCHEMA_VERSION))
+
+
+def test_killed_at_any_write_it_is_the_old_one_or_the_new_one(old, tmp_path):
+    _, rows, _ = read(old)
+    folder = tmp_path / "killed"
+    folder.mkdir()
+    done = subprocess.run(
+        [sys.executable, HERE / "killed_upgrade.py", old, folder],
+        capture_output=True, text=True, check=True,
+        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
+    )  # fmt: skip
+    killed = [int(limit) for limit in done.stdout.split()]
+    assert len(killed) > 10
+    # in the middle: part of the file is new already, and a journal has to take it back
+    torn = [
+        limit for limit in killed
+        if (folder / f"{limit}.db").read_bytes() != old.read_bytes()
+        and (folder / f"{limit}.db-journal").exists()
+    ]  # fmt: skip
+    assert torn
+    for path in folder.glob("*.db"):
+        version, found, others = read(path)
+        assert (version, others) in ((1, set()), (2, {"revocation"}))
+        assert version == 1 or int(path.stem) not in killed
+        assert found == rows
+        Registry(path).close()
+        assert read(path) == (2, rows, {"revocation"})
+
+
+@pytest.mark.parametrize("at", [0, 1])
+def test_a_step_that_fails_leaves_the_old_file(old, monkeypatch, at):
+    before = old.read_bytes()
+    steps = ("CREATE TABLE revocation (a)", "CREATE TABLE revocation (b)")
+    monkeypatch.setitem(schema.UPGRADES, 1, (*steps[: at + 1], "nonsense"))
+    with pytest.raises(EnvironmentFault):
+        Registry(old)
+    assert old.read_bytes() == before
+    monkeypatch.undo()
+    Registry(old).close()
+
+
+def test_two_commands_that_upgrade_at_once(old):
+    opened, problems = [], []
+
+    def work():
+        try:
+            with Registry(old) as registry:
+                opened.append(len(registry.beacons()))
+        except Exception as problem:  # noqa: BLE001
+            problems.append(problem)
+
+    threads = [threading.Thread(target=work) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert (opened, problems) == ([3] * 4, [])
+
+
+def test_a_second_command_finds_it_done(old, monkeypatch):
+    """It saw the old version; when its turn came, another one had upgraded."""
+    real = database.Database._upgrade
+
+    def late(self):
+        other = sqlite3.connect(old)
+        other.executescript("BEGIN;" + ";".join(schema.UPGRADES[1]) + ";PRAGMA user_version = 2;"
+                            "COMMIT;")  # fmt: skip
+        other.close()
+        real(self)
+
+    monkeypatch.setattr(database.Database, "_upgrade", late)
+    Registry(old).close()
+    assert read(old)[0] == schema.SCHEMA_VERSION
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root writes everything; run as a user")
+def test_an_old_file_that_cannot_be_written(old):
+    old.chmod(0o400)
+    with pytest.raises(EnvironmentFault) as caught:
+        Registry(old)
+    assert "written" in caught.value.sentence
+
+
+@pytest.mark.parametrize("version", [0, -1])
+def test_a_version_that_never_was(old, version):
+    connection = sqlite3.connect(old)
+    connection.execute(f"PRAGMA user_version = {version}")
+    connection.close()
+    with pytest.raises(IntegrityError):
+        Registry(old)
+
+
+@pytest.mark.parametrize("size", [0, 50, 100, 4095, 4096, 5000, 12288])
+def test_a_file_that_was_cut_is_never_upgraded_to_something(old, size):
+    whole = old.read_bytes()
+    old.write_bytes(whole[:size])
+    with pytest.raises((IntegrityError, EnvironmentFault)), Registry(old) as registry:
+        registry.beacons()
+    assert size < len(whole)
