@@ -23,6 +23,7 @@ _SENTENCES = {
     "event_open": "An event is open.",
     "bad_hex": "32 bytes of hexadecimal are wanted.",
     "bad_setting": "A setting is not right; none was changed.",
+    "drill_armed": "A drill is armed.",
     "bad_seconds": "A drill is armed for 1 to 3600 seconds.",
     "wrong_id": "That is not the id of this beacon.",
     "random": "The random generator repeats itself.",
@@ -157,6 +158,11 @@ def disarm_drill():
     _answer(_disarm_drill)
 
 
+def begin_self_test():
+    """Have a self-test begin when the console is left; never any other event."""
+    _answer(_begin_self_test)
+
+
 def end_event():
     """Close the event that is open, if one is."""
     _answer(_end_event)
@@ -289,11 +295,7 @@ def _arm_drill(seconds):
 
     if type(seconds) is not int or not 1 <= seconds <= retained.DRILL_MOST_S:
         raise Refusal("bad_seconds")
-    record = _identified().record
-    if record.event_key is None:
-        raise Refusal("not_provisioned")
-    if record.open:
-        raise Refusal("event_open")
+    record = _at_rest()
     memory = store.rtc_memory()
     now_ms = clock.rtc_ms()
     memory.write(retained.encode(retained.quiet(now_ms, now_ms + seconds * 1000)))
@@ -303,10 +305,33 @@ def _arm_drill(seconds):
     return {"drill_armed_s": armed}
 
 
+def _at_rest():
+    """Return the vault.Record of a beacon that can be squeezed and has not been."""
+    record = _identified().record
+    if record.event_key is None:
+        raise Refusal("not_provisioned")
+    if record.open:
+        raise Refusal("event_open")
+    return record
+
+
 def _disarm_drill():
     if not _opened().record.open:
         store.rtc_memory().wipe()
     return {"drill_armed_s": 0}
+
+
+def _begin_self_test():
+    from beacon import clock, report
+
+    record = _at_rest()
+    if report.drill_armed_s(record):
+        raise Refusal("drill_armed")
+    asked = retained.encode(retained.SelfTestRecord(record.n, clock.rtc_ms()))
+    store.rtc_memory().write(asked)
+    if not _board().radio or store.rtc_memory().read() != asked:
+        raise Refusal("unsupported")
+    return {"n": record.n}
 
 
 def _end_event():

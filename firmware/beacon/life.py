@@ -85,6 +85,10 @@ class Life:
         elif isinstance(kept, retained.BackoffRecord):
             self._listen()
             self._wait_on(kept)
+        elif isinstance(kept, retained.SelfTestRecord):
+            self._hardware.memory.wipe()
+            self._listen()
+            self._test_on(kept)
         else:
             self._quiet = kept
             self._listen(kept.baseline_mv, kept.held_over)
@@ -169,6 +173,12 @@ class Life:
         self._resume_in_ms = min(max(kept.until_ms - now_ms, 0), kept.planned_ms)
         if not self._hardware.sleep.by_pin() or not self._resume_in_ms:
             self._resume()
+
+    def _test_on(self, kept):
+        """Begin the self-test that was asked for by wire, unless a hand was faster."""
+        hardware = self._hardware
+        if not hardware.sleep.by_pin() and retained.is_due(kept, hardware.clock.rtc_ms()):
+            self._squeezed(squeeze.SELF_TEST)
 
     # What a squeeze does
 

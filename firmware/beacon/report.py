@@ -59,11 +59,14 @@ def drill_armed_s(record):
 
 
 def sleeps_on(record):
-    """Return whether only a wake from deep sleep keeps what RTC memory says: a drill, an event."""
+    """Return whether only a wake from deep sleep keeps what RTC memory says.
+
+    That is an event, an armed drill, a self-test that was asked for.
+    """
     kept = _kept(record)
     if isinstance(kept, retained.EventRecord):
         return retained.agrees(kept, record)
-    return drill_armed_s(record) > 0
+    return isinstance(kept, retained.SelfTestRecord) or drill_armed_s(record) > 0
 
 
 def hashes():

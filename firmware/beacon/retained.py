@@ -18,11 +18,13 @@ RTC_BYTES = const(2048)
 _QUIET = const(1)
 _EVENT = const(2)
 _BACKOFF = const(3)
+_SELF_TEST = const(4)
 _CHECK_BYTES = const(8)
 _HEADER = b"FNR1"
 _EVENT_BODY = ">IBBBBHIIIIIq16s16s32s32s"
 _QUIET_BODY = ">qqBBH"
 _BACKOFF_BODY = ">IqI"
+_SELF_TEST_BODY = ">Iq"
 
 # n: the event. state: of event.Event. held_over: does the detector wait for a release.
 # baseline_mv: its reading at rest, or NO_BASELINE. unit: the last one reserved. age_ms, renewed_ms,
@@ -59,18 +61,24 @@ QuietRecord = namedtuple(
 # n: the next event, which a resumption will open at until_ms, planned_ms after it was put off.
 BackoffRecord = namedtuple("BackoffRecord", ("n", "until_ms", "planned_ms"))
 
+# A technician asked on the console for the self-test that event n is to be. asked_ms: the RTC's.
+SelfTestRecord = namedtuple("SelfTestRecord", ("n", "asked_ms"))
+
 DRILL_MOST_S = const(3600)
+# Between asking and leaving the console a host needs a few seconds.
+_ASKED_MOST_MS = const(30000)
 NO_BASELINE = const(0xFFFF)
 
 _FORMS = {
     _QUIET: (QuietRecord, _QUIET_BODY),
     _EVENT: (EventRecord, _EVENT_BODY),
     _BACKOFF: (BackoffRecord, _BACKOFF_BODY),
+    _SELF_TEST: (SelfTestRecord, _SELF_TEST_BODY),
 }
 
 
 def encode(record):
-    """Return the bytes, at most 2048, of an EventRecord, QuietRecord or BackoffRecord."""
+    """Return the bytes, at most 2048, of any of the four records."""
     for kind, (form, body) in _FORMS.items():
         if isinstance(record, form):
             data = _HEADER + bytes((kind,)) + struct.pack(body, *record)
@@ -110,6 +118,14 @@ def armed_for_s(record, now_ms):
     return (left_ms + 999) // 1000
 
 
+def is_due(record, now_ms):
+    """Return whether a self-test that was asked for begins now; not in any doubt.
+
+    record: a SelfTestRecord. now_ms: the RTC's clock, which must not have gone back.
+    """
+    return 0 <= now_ms - record.asked_ms <= _ASKED_MOST_MS
+
+
 def slept_ms(planned_ms, went_ms, now_ms):
     """Return how long a sleep was, in ms, by a clock that may have jumped.
 
@@ -138,6 +154,8 @@ def agrees(kept, record):
         )
     if isinstance(kept, BackoffRecord):
         return record.open and record.n == kept.n
+    if isinstance(kept, SelfTestRecord):
+        return not record.open and record.event_key is not None and record.n == kept.n
     return not record.open
 
 

@@ -366,11 +366,13 @@ class Fate:
         await self._made.run(self._random.uniform(0, 600))
 
     async def person(self) -> None:
-        """Somebody attaches, looks, and leaves, properly or not."""
+        """Somebody attaches, looks, may ask for a self-test, and leaves, properly or not."""
         if self._board.state != "running":
             return
         wire = await attached(self._made)
         await wire.call("status")
+        if self._random.random() < 0.5:
+            await wire.call("begin_self_test")
         self._made.witness.causes = 1
         if self._random.random() < 0.5:
             wire.say("leave")
@@ -738,6 +740,116 @@ async def test_in_doubt_a_drill_is_real(why):
         await made.run(5)
         await made.hold()
         assert {a.plain.status for a in made.witness.alerts(1)} == {0x20}
+
+
+async def asked(made: Beacon, wait_s: float = 0.0) -> None:
+    """Ask for a self-test over the console, and leave."""
+    wire = await attached(made)
+    n = made.record().n
+    assert await wire.call("begin_self_test") == {"ok": True, "n": n}
+    await made.run(wait_s)
+    made.witness.causes = 1
+    made.witness.asked.add(n)
+    wire.say("leave")
+
+
+@pytest.mark.parametrize("chip", ["esp32", "esp32c3", "esp32s3"])
+@virtual
+async def test_a_self_test_asked_for_by_wire_is_one(chip):
+    async with beacon({"self_test_s": 20}, chip=chip) as made:
+        await made.run(1)
+        for n in (1, 2):
+            await asked(made)
+            await made.run(30)
+            assert {a.plain.status for a in made.witness.alerts(n)} == {0}
+            assert made.witness.signed(n, 0)
+            lasted_ms = made.witness.heard[-1].t_ms - made.witness.alerts(n)[0].t_ms
+            assert 19_000 < lasted_ms < 20_100
+            assert made.board.state == ASLEEP
+            made.witness.check_rtc()
+            usable(made, n + 1)
+            made.board.reset()
+            await made.run(1)
+        await made.run(10)
+        await made.hold()
+        assert {a.plain.status for a in made.witness.alerts(3)} == {0x20}
+
+
+@virtual
+async def test_a_self_test_is_refused_in_an_event_and_in_a_drill():
+    async with beacon({"event_s": 600}) as made:
+        await made.run(1)
+        wire = await attached(made)
+        assert (await wire.call("arm_drill", 600))["ok"]
+        assert (await wire.call("begin_self_test"))["error"] == "drill_armed"
+        assert (await wire.call("status"))["drill_armed_s"] > 590
+        assert (await wire.call("disarm_drill"))["ok"]
+        wire.say("leave")
+        await made.run(3)
+        await made.hold()
+        wire = await attached(made)
+        assert (await wire.call("begin_self_test"))["error"] == "event_open"
+        wire.say("leave")
+        await made.run(3)
+        assert {h.n for h in made.witness.heard} == {1}
+        assert {a.plain.status for a in made.witness.alerts(1)} == {0x20}
+
+
+@pytest.mark.parametrize("why", ["cut", "reset", "late", "forgotten", "garbage", "drill", "twice"])
+@virtual
+async def test_in_doubt_no_self_test_begins(why):
+    async with beacon() as made:
+        await made.run(1)
+        wire = await attached(made)
+        assert (await wire.call("begin_self_test"))["ok"]
+        if why == "cut":
+            made.board.power_off()
+            made.board.power_on()
+        elif why == "reset":
+            made.board.reset()
+        elif why == "forgotten":
+            await made.run(310)  # nobody says leave: the guard resets the board
+        elif why == "drill":
+            await wire.call("arm_drill", 600)
+            wire.say("leave")
+        elif why == "twice":
+            assert (await wire.call("disarm_drill"))["ok"]  # it forgets a self-test as well
+            wire.say("leave")
+        else:
+            await made.run(31 if why == "late" else 0)
+            wire.say("leave")
+            await made.world.wait_until(lambda: made.board.state == ASLEEP)
+            if why == "garbage":
+                made.board.retained[9] ^= 4
+        await made.run(40)
+        assert not made.witness.heard
+        usable(made, 1)
+
+
+@pytest.mark.parametrize("number", SOME)
+@virtual
+async def test_a_cut_while_a_self_test_that_was_asked_for_opens(number):
+    async with beacon() as made:
+        await made.run(1)
+        wire = await attached(made)
+        assert (await wire.call("begin_self_test"))["ok"]
+        await cut_at(made, COMMIT[number], lambda: wire.say("leave"), number)
+        await made.run(30)
+        # on air it never was, and it is not resumed
+        assert not made.witness.heard
+        assert not made.record().open
+        usable(made, 1 if number < LOST else 2)
+
+
+@virtual
+async def test_a_hold_during_a_self_test_asked_for_by_wire_is_an_alert():
+    async with beacon({"self_test_s": 60, "event_s": 600}) as made:
+        await made.run(1)
+        await asked(made)
+        await made.run(5)
+        assert {a.plain.status for a in made.witness.alerts(1)} == {0}
+        await made.hold()
+        assert {a.plain.status for a in made.witness.alerts(2)} == {0x20}
 
 
 @pytest.mark.parametrize("curve", ["flat", "held-for-hours", "chair"])

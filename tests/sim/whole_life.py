@@ -159,6 +159,7 @@ class Witness:
         self.heard: list[Heard] = []
         self.faults: list[str] = []
         self.causes = 0  # squeezes and cuts that no event has answered yet
+        self.asked: set[int] = set()  # events that a wire may begin: self-tests, nothing else
         self._opened: dict[bytes, tuple[int, int, str, Any, int]] = {}
         self._sealed: dict[tuple[int, int, int], bytes] = {}
         self._speaker: dict[bytes, tuple[int, int]] = {}
@@ -241,6 +242,8 @@ class Witness:
 
     def _check_alert(self, heard: Heard) -> None:
         assert alert.readable(heard.plain), "an unreadable alert"
+        if heard.n in self.asked:
+            assert heard.plain.status & 0xF2 == 0, "asked for by wire, and no self-test"
         unit = (heard.n, heard.slot, heard.seq)
         assert self._sealed.setdefault(unit, heard.payload) == heard.payload, (
             f"two plaintexts under {unit}"

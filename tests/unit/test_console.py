@@ -157,6 +157,16 @@ def test_a_drill_is_armed_for_an_hour_at_most(folder, seconds):
     assert call(folder, "arm_drill", seconds)["error"] == "bad_seconds"
 
 
+def test_a_self_test_is_for_a_beacon_that_can_be_squeezed(folder):
+    assert call(folder, "begin_self_test")["error"] == "no_identity"
+    call(folder, "create_identity")
+    assert call(folder, "begin_self_test")["error"] == "not_provisioned"
+    call(folder, "provision", FIRST_KEY.hex())
+    # here nothing outlives a call, and no radio would say it
+    assert call(folder, "begin_self_test")["error"] == "unsupported"
+    assert call(folder, "status")["next_event"] == 1
+
+
 def test_hashes_are_those_of_the_files(folder):
     files = call(folder, "hashes")["files"]
     paths = [path for path in folder.rglob("*") if path.is_file()]

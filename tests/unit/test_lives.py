@@ -10,10 +10,12 @@ from hypothesis import example, given, settings
 from hypothesis import strategies as st
 
 from tests.unit.fake_board import (
+    DeepSleep,
     Settings,
     World,
     event,
     event_secrets,
+    keys,
     life,
     retained,
     slot,
@@ -37,13 +39,14 @@ PATTERN_MS = (2000, 2000, 350, 2000, 2000)
 class Invariants(World):
     """A board whose every frame, boot and sleep is held to what must never happen."""
 
-    def __init__(self, settings):
-        super().__init__(settings)
+    def __init__(self, settings, seed_vault=True):
+        super().__init__(settings, seed_vault)
         self.sealed = {}
         self.speaker = {}
         self.unit = {}
         self.newest = 0
-        self.excused = set()  # events that a squeeze or a resumption explains
+        self.excused = set()  # events that a squeeze, a resumption or a wire explains
+        self.asked = set()  # of these, the ones that no squeeze explains: self-tests, nothing else
         self.owed_ms = None  # since when an alert is due
 
     def check(self, heard):
@@ -58,6 +61,8 @@ class Invariants(World):
             assert self.unit.setdefault(heard.address, nonce) == nonce
             assert self.sealed.setdefault((heard.n, nonce), heard.payload) == heard.payload
             assert heard.plain.status & 0x05 == 0
+            if heard.n in self.asked:
+                assert heard.plain.status & 0xF2 == 0, "asked for by wire, and no self-test"
             reserved = retained.decode(self.rtc.memory())
             assert (reserved.n, reserved.unit // event.UNITS_PER_SLOT) == (heard.n, heard.slot)
             mask = slot.mask(event_secrets(heard.n)[0], heard.slot)
@@ -101,6 +106,7 @@ def watch(world):
                 world.owed_ms = world.now_ms
             if felt != squeeze.NONE:
                 world.excused.add(world.life._vault.record.n)
+                world.asked.discard(world.life._vault.record.n)
             return felt
 
     life.squeeze = _Module(squeeze, Detector=Detector)
@@ -110,6 +116,7 @@ def watch(world):
             assert record.open
             assert record.activation == 1
             world.excused.add(record.n)
+            world.asked.discard(record.n)
         return opened(record, following, activation, drill, resumptions)
 
     life.vault = _Module(vault, opened=noted)
@@ -140,6 +147,23 @@ def pattern(world, after_ms):
         after_ms += part_ms
 
 
+def ask(world, wait_ms=0, **changes):
+    """Ask for a self-test and leave, as console.begin_self_test and leave do it.
+
+    wait_ms: how long between. changes: of the record, by a fault. What it may begin is noted.
+    """
+    record = vault.Vault(world.nor).recover()
+    if record.open:
+        return
+    asked = retained.SelfTestRecord(record.n, world.rtc_ms())._replace(**changes)
+    world.rtc.memory(retained.encode(asked))
+    world.pass_ms(wait_ms)
+    world.life, world._asleep = None, (DeepSleep(100, None), world.now_ms)
+    if 0 <= world.rtc_ms() + 400 - asked.asked_ms <= 31_000 and asked.n == record.n:
+        world.excused.add(record.n)
+        world.asked.add(record.n)
+
+
 def act(world, action):
     """Do one line of a life."""
     name, first, second = action
@@ -159,13 +183,14 @@ def act(world, action):
         world.ble.stuck = second % 5
     elif name == "battery":
         world.battery = 2500 + second
+    elif name == "ask" and world.cut_at_ms is None:
+        ask(world, first)
     world.run(world.now_ms + first + 4000)
 
 
+KINDS = ("hold", "bump", "test", "cut", "flash", "clock", "stuck", "battery", "wait", "ask")
 actions = st.tuples(
-    st.sampled_from(
-        ("hold", "hold", "bump", "test", "cut", "cut", "flash", "clock", "stuck", "battery", "wait")
-    ),
+    st.sampled_from((*KINDS, "hold", "cut")),
     st.integers(0, 30000),
     st.integers(0, 2000),
 )
@@ -176,6 +201,7 @@ actions = st.tuples(
 @example("fixed", [("hold", 8000, 0), ("cut", 100, 0), ("hold", 0, 0), ("wait", 30000, 0)] * 3)
 @example("fixed", [("hold", 8000, 0), ("flash", 3, 1), ("hold", 100, 0), ("flash", 1, 2)] * 3)
 @example("carried", [("hold", 8000, 0), ("clock", 0, 0), ("wait", 30000, 0), ("clock", 30000, 0)])
+@example("fixed", [("ask", 100, 0), ("hold", 0, 0), ("ask", 100, 0), ("cut", 50, 0), ("ask", 9, 0)])
 def test_lives(profile, actions):
     world = Invariants(Settings({**SHORT, "profile": profile}))
     for action in actions:
@@ -399,6 +425,103 @@ def test_a_resumed_drill_is_a_drill():
     world.run(world.now_ms + 14000)
     cut(world)
     assert alerts(world, 2)[0].plain.status == 0x32
+
+
+def asleep_in_peace():
+    """Return a world in which nobody squeezed, and the beacon sleeps."""
+    world = Invariants(Settings(SHORT))
+    world.run(world.now_ms + 20000)
+    assert world.life is None
+    return world
+
+
+def test_a_self_test_asked_for_by_wire_is_one_and_ends_by_itself():
+    world = asleep_in_peace()
+    ask(world, 2000)
+    world.run(world.now_ms + 60_000)
+    assert {heard.n for heard in world.heard} == {1}
+    assert {heard.plain.status for heard in alerts(world, 1)} == {0}
+    assert {heard.plain for heard in world.heard if heard.kind == "page"} == set(range(12))
+    assert 7000 < world.heard[-1].t_ms - world.heard[0].t_ms < 8000
+    record = vault.Vault(world.nor).recover()
+    assert (record.n, record.open) == (2, False)
+    assert isinstance(retained.decode(world.rtc.memory()), retained.QuietRecord)
+
+
+def test_what_began_a_self_test_begins_no_other():
+    """The record is gone before the event opens, so no cut and no reset finds it again."""
+    for cut_ms in range(350, 9000, 450):
+        world = asleep_in_peace()
+        ask(world)
+        world.cut_at_ms = world.now_ms + cut_ms
+        world.run(world.now_ms + 40_000)
+        assert {heard.n for heard in world.heard} <= {1}
+        assert vault.Vault(world.nor).recover().n <= 2
+
+
+def test_a_crash_after_the_wake_does_not_begin_it_again():
+    """A watchdog's reset leaves RTC memory as it is; only the wake may begin it."""
+    world = asleep_in_peace()
+    ask(world)
+    world.run(world.now_ms + 200)  # in the boot of that wake
+    kept = world.rtc.memory()
+    world.run(world.now_ms + 30_000)
+    heard = len(world.heard)
+    for is_wake in (False, True):
+        world.rtc.memory(kept)  # even if it were there still
+        world.life, world._asleep, world.is_wake, world.is_by_pin = None, None, is_wake, False
+        world.run(world.now_ms + 30_000)
+        assert len(world.heard) == heard
+
+
+@pytest.mark.parametrize(
+    "why", ["late", "early", "cold", "cut", "another n", "bit", "open", "no key", "pin"]
+)
+def test_in_doubt_no_self_test_begins(why):
+    world = asleep_in_peace()
+    if why == "open":
+        prepared = vault.Vault(world.nor)
+        record = prepared.recover()
+        following = keys.next_event_key(record.event_key)
+        ask(world)
+        prepared.commit(vault.opened(record, following, 0, False, 0))
+    elif why == "no key":
+        world = Invariants(Settings(SHORT), seed_vault=False)
+        ask(world)
+    elif why == "late":
+        ask(world, 31_000)
+    elif why == "early":
+        ask(world, asked_ms=world.rtc_ms() + 60_000)
+    elif why == "another n":
+        ask(world, n=2)
+    else:
+        ask(world)
+    if why == "cold":
+        world._asleep, world.is_wake = None, False
+    elif why == "cut":
+        world.cut_at_ms = world.now_ms + 50
+    elif why == "bit":
+        world.rtc.raw[12] ^= 1
+    elif why == "pin":
+        world._asleep[0].on_press = True
+        world.press(20, 1000)
+    n = vault.Vault(world.nor).recover().n
+    world.run(world.now_ms + 700)
+    begins = retained.encode(retained.SelfTestRecord(0, 0))[:5]
+    assert not world.rtc.memory().startswith(begins), "the next leave would begin it"
+    world.run(world.now_ms + 60_000)
+    assert not world.heard
+    assert vault.Vault(world.nor).recover().n == n
+
+
+@pytest.mark.parametrize("after_ms", [0, 60, 500, 4000])
+def test_a_hold_is_an_alert_whoever_asked_for_a_self_test(after_ms):
+    world = asleep_in_peace()
+    ask(world)
+    world.press(after_ms, 3800)
+    world.run(world.now_ms + 9000)
+    assert alerts(world, 2)[0].plain.status == 0x20
+    assert alerts(world, 2)[0].t_ms < alerts(world, 1)[0].t_ms + after_ms + 4000
 
 
 def test_a_flat_battery_ends_an_event_but_not_the_first_alert():

@@ -27,7 +27,8 @@ EVENT = retained.EventRecord(
 )
 QUIET = retained.QuietRecord(2**40 + 5000, 2**40, 0, 3, 120)
 BACKOFF = retained.BackoffRecord(8, 2**40, 240_000)
-RECORDS = [EVENT, QUIET, BACKOFF, QUIET._replace(seen_ms=-(2**40))]
+ASKED = retained.SelfTestRecord(8, 2**40)
+RECORDS = [EVENT, QUIET, BACKOFF, QUIET._replace(seen_ms=-(2**40)), ASKED]
 OPEN = vault.Record(SEED, SEED, 8, FIRST_KEY, True, 1, False, 0)
 
 
@@ -80,6 +81,12 @@ def test_noise_is_refused(data):
         (BACKOFF, OPEN, True),
         (BACKOFF, OPEN._replace(n=9), False),
         (BACKOFF, vault.closed(OPEN), False),
+        (ASKED, OPEN, False),
+        (ASKED, vault.closed(OPEN), True),
+        (ASKED._replace(n=7), vault.closed(OPEN), False),
+        (ASKED._replace(n=9), vault.closed(OPEN), False),
+        (ASKED._replace(n=1), vault.identity(SEED, SEED), False),
+        (ASKED._replace(n=1), vault.EMPTY, False),
     ],
 )
 def test_what_agrees_with_the_vault(kept, record, agrees):
@@ -119,3 +126,11 @@ def test_how_long_a_sleep_was(planned_ms, went_ms, now_ms, slept_ms):
 def test_whether_a_drill_is_armed(until_ms, seen_ms, now_ms, armed_s):
     record = retained.quiet(seen_ms, until_ms)
     assert retained.armed_for_s(record, now_ms) == armed_s
+
+
+@pytest.mark.parametrize(
+    ("later_ms", "is_due"),
+    [(0, True), (100, True), (30_000, True), (30_001, False), (-1, False), (2**41, False)],
+)
+def test_whether_a_self_test_is_due(later_ms, is_due):
+    assert retained.is_due(ASKED, ASKED.asked_ms + later_ms) is is_due
