@@ -128,12 +128,12 @@ def with_vault(
             "Use a board with 4 MB of flash or more.",
             code="table",
         )
+    if any(p.label == VAULT.label and p != VAULT for p in partitions):
+        raise _bad("has another vault than the firmware's")
     others = [p for p in partitions if p.label not in (VAULT.label, "vfs")]
-    for p in [*others, *(p for p in partitions if p.label == VAULT.label and p != VAULT)]:
+    for p in others:
         if p.address < VAULT.end and p.end > VAULT.address:
             raise _bad(f"has its partition {p.label} where the vault has to be")
-        if p.label == VAULT.label:
-            raise _bad("has another vault than the firmware's")
         if p.end > flash_bytes:
             raise _bad(f"has its partition {p.label} outside the flash")
     vfs = _place_vfs(next((p for p in partitions if p.label == "vfs"), None), others, flash_bytes)
