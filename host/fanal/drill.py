@@ -2,6 +2,7 @@
 
 from dataclasses import dataclass
 
+from fanal.beacon_lookup import require_attached
 from fanal.error import DeviceError, FanalError, ReadBackError, UsageError
 from fanal.status import Board, read_status, require_protocol
 
@@ -16,21 +17,25 @@ class Drill:
     armed_s: int
 
 
-def arm(board: Board, minutes: int) -> Drill:
-    """Arm a drill for the next activation, or `minutes` (1 to 60), whichever comes first."""
+def arm(board: Board, minutes: int, beacon_id: str | None = None) -> Drill:
+    """Arm a drill for the next activation, or `minutes` (1 to 60), whichever comes first.
+
+    beacon_id: the one that must be attached, or None.
+    """
     if not 1 <= minutes <= LONGEST_MINUTES:
         raise UsageError(f"A drill is armed for 1 to {LONGEST_MINUTES} minutes.")
-    return _set(board, 60 * minutes)
+    return _set(board, 60 * minutes, beacon_id)
 
 
-def disarm(board: Board) -> Drill:
+def disarm(board: Board, beacon_id: str | None = None) -> Drill:
     """Take a drill back; fine if none was armed."""
-    return _set(board, 0)
+    return _set(board, 0, beacon_id)
 
 
-def _set(board: Board, seconds: int) -> Drill:
+def _set(board: Board, seconds: int, beacon_id: str | None) -> Drill:
     status = read_status(board)
     require_protocol(status)
+    require_attached(status, beacon_id)
     if seconds and not status.is_provisioned:
         raise DeviceError(
             "This board has no identity yet.", "Give it one with `fanal provision`.",

@@ -15,6 +15,7 @@ from typing import Any
 from fanal_protocol import crypto, keys
 
 from fanal import certificate
+from fanal.beacon_lookup import require_attached
 from fanal.error import (
     BoardRefused,
     DeviceError,
@@ -41,7 +42,8 @@ class Request:
 
     site: one word. place, profile: None keeps what is registered, at first "" and "fixed".
     settings: those that differ from the board's. replace: retire another identity of this board.
-    wipe: the id of the identity to be erased from the board first, or None.
+    wipe: the id of the identity to be erased from the board first, or None. beacon: the id that
+    the board must have now, or None.
     """
 
     site: str
@@ -50,10 +52,13 @@ class Request:
     settings: Mapping[str, Any] | None = None
     replace: bool = False
     wipe: str | None = None
+    beacon: str | None = None
 
     def __post_init__(self) -> None:
         require_site(self.site)
         require_place(self.place or "")
+        if self.wipe is not None and self.beacon is not None:
+            raise UsageError("--beacon and --wipe exclude each other.", "--wipe names the beacon.")
 
     @property
     def may_replace(self) -> bool:
@@ -94,6 +99,8 @@ def provision(
     ReadBackError; run it again after any of them. on_step: told what is about to happen.
     """
     on_step("Reading the board")
+    if request.beacon is not None:
+        require_attached(read_status(board), request.beacon)
     status, public_key = identified(
         board, registry, wipe=request.wipe, replace=request.may_replace, on_step=on_step
     )

@@ -146,7 +146,7 @@ class Registry(HeardLog):
             row = _in_service(session, beacon_id)
             self._retire(session, row, reason)
             if not is_erased and row.revocation is None:
-                self._revoke(session, row, "retired without its board")
+                self._revoke(session, row, "not erased")
 
     def erased(self, beacon_id: str) -> None:
         """Record that the keys of a beacon that was retired before are gone from its board."""

@@ -8,8 +8,9 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 
 from fanal import certificate
+from fanal.beacon_lookup import require_attached
 from fanal.error import BoardRefused, DeviceError, FanalError, IntegrityError, ReadBackError
-from fanal.registry import PROVISIONED, VERIFIED, Beacon, Registry
+from fanal.registry import PROVISIONED, VERIFIED, Beacon, Registry, revoked
 from fanal.status import Board, Status, prove, read_status, require_own_id, require_protocol
 
 OK = "ok"
@@ -64,6 +65,8 @@ def verify(
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Check the board against the registry and the firmware, and record a pass.
+    beacon_id: str | None = None,
+    is_recorded: bool = True,
 
     manifest: path on the board -> SHA-256 in hex. version: of this program. Raises DeviceError
     (not a beacon, no answer), never for what is wrong with the beacon itself.
@@ -76,6 +79,7 @@ def verify(
     checks = [_identity(board, status, beacon), _certificate(registry, status, beacon)]
     on_step("Checking its firmware")
     checks += [_version(status, version), _chip(status)]
+    require_attached(status, beacon_id)
     checks += [_files(board, manifest), _self_test(board)]
     checks += [_settings(status, beacon), _counter(status, beacon), _battery(status)]
     on_step("Watching its sensor at rest")
@@ -109,6 +113,8 @@ def _registered(registry: Registry, status: Status) -> Beacon:
 def _identity(board: Board, status: Status, beacon: Beacon) -> Check:
     try:
         require_own_id(status)
+    if beacon.revocation is not None:
+        raise revoked(beacon)
         prove(board, beacon.public_key)
     except IntegrityError as problem:
         return _bad("identity", problem.sentence, _INTEGRITY)

@@ -185,3 +185,27 @@ def test_what_is_only_replayed_never_looks_like_an_alert() -> None:
     lines = reader.lines([heard(BEACON.alert(1), T0 + HOUR_MS), *pages])
     assert [line.split()[1] for line in lines] == ["REPLAY"]
     assert reader.resolver.counts["signatures"] == 1
+
+
+def test_a_revoked_beacon_is_heard_and_marked_wherever_it_is_named() -> None:
+    reader, plain = Reader(), Reader()
+    reader.account.revoked = {BEACON.id: "lost"}
+    frames = [
+        heard(BEACON.alert(1), T0),
+        *(heard(page, T0 + 100) for page in BEACON.pages(1)[:3]),
+        heard(BEACON.alert(1, 2, status=0x28), T0 + 2000),
+        heard(BEACON.crumb_page(1, 0), T0 + 2100),
+        heard(BEACON.alert(1, 0), T0 + HOUR_MS),
+    ]
+    marked, unmarked = reader.lines(frames), plain.lines(frames)
+    marked += reader.account.tick(T0 + 2 * HOUR_MS) + reader.account.summary({}, {})[:1]
+    unmarked += plain.account.tick(T0 + 2 * HOUR_MS) + plain.account.summary({}, {})[:1]
+    naming = [line for line in marked if BEACON.id in line]
+    assert len(naming) == 7
+    assert all(f"{BEACON.id} REVOKED  " in line for line in naming)
+    assert "ALERT    " in marked[0]
+    assert (
+        "(revoked: lost; whoever squeezed it may need help, and it may be elsewhere)" in marked[0]
+    )
+    # nothing is told less, or otherwise, than of a beacon that is trusted
+    assert [line.replace(" REVOKED", "").split("  (revoked")[0] for line in marked] == unmarked

@@ -242,3 +242,55 @@ def test_a_beacon_of_another_station_needs_the_officer(
     result = listen("--until", "alert", "--seconds", "0.3")
     assert result.exit_code == 1
     assert "1 beacon of another station cannot be recognised here" in result.stderr
+
+
+@pytest.mark.parametrize("retired", [False, True])
+def test_a_revoked_beacon_is_an_alert_and_marked(
+    fleet: PaperFleet, beacon: PaperBeacon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
+    retired: bool,
+) -> None:  # fmt: skip
+    from fanal.registry import Registry
+
+    with Registry(tmp_path / REGISTRY_FILE) as registry:
+        registry.revoke(beacon.id, "stolen")
+        if retired:
+            registry.retire(beacon.id, "not ours any more")
+    frames = [*frames_of(beacon), heard(beacon.crumb_page(1, 3))]
+    play(monkeypatch, frames)
+    shown = listen("--until", "signature", "--seconds", "20")
+    assert shown.exit_code == 0, shown.output
+    opening, summary = [
+        line for line in shown.stdout.splitlines() if f"{beacon.id} REVOKED  shelter-3" in line
+    ]
+    assert "ALERT" in opening
+    assert "revoked: stolen" in opening
+    assert summary.startswith("ALERT")
+    play(monkeypatch, [heard(beacon.alert(2)), *frames])
+    report = json.loads(listen("--until", "alert", "--seconds", "20", "--json").stdout)
+    (event,) = report["events"]
+    assert (event["kind"], event["revoked"], event["marks"]) == ("ALERT", "stolen", ["revoked"])
+    play(monkeypatch, [heard(beacon.alert(3)), *(heard(p) for p in beacon.pages(3)[:3]),
+                       heard(beacon.crumb_page(3, 3))])  # fmt: skip
+    streamed = listen("--seconds", "0.3", "--jsonl").stdout.splitlines()
+    events = [json.loads(line) for line in streamed]
+    of_beacon = [event for event in events if "beacon_id" in event]
+    assert {event["type"] for event in of_beacon} == {"sighting", "page", "signature", "crumb"}
+    assert all(event["revoked"] == "stolen" for event in of_beacon)
+
+
+def test_a_revocation_is_noticed_by_a_listener_that_runs(
+    fleet: PaperFleet, beacon: PaperBeacon, tmp_path: Path
+) -> None:
+    from fanal.cli.sitting import Show, Sitting
+    from fanal.registry import Registry
+
+    with Registry(tmp_path / REGISTRY_FILE) as registry:
+        sitting = Sitting(registry, {0: fleet.station.root}, Show.silent())
+        sitting._refresh()
+        assert sitting.account.revoked == {}
+        registry.revoke(beacon.id, "lost")
+        sitting._refresh()
+        assert sitting.account.revoked == {beacon.id: "lost"}
+        registry.moved(beacon.id, "depot", "")
+        sitting._refresh()
+        assert sitting.account.places == {beacon.id: "depot"}

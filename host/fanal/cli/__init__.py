@@ -33,6 +33,10 @@ VERBS = {
     "drill": Verb("fanal.cli.drill", "drill_command", "Arm a rehearsal, or take it back."),
     "listen": Verb("fanal.cli.listen", "listen_command", "Hear beacons, and name what is heard."),
     "decode": Verb("fanal.cli.decode", "decode_command", "Explain a packet, field by field."),
+    "retire": Verb("fanal.cli.retire", "retire_command", "Erase a beacon, and mark it."),
+    "reassign": Verb("fanal.cli.reassign", "reassign_command", "Say where a beacon is now."),
+    "history": Verb("fanal.cli.history", "history_command", "Show what was done to a beacon."),
+    "revoke": Verb("fanal.cli.revoke", "revoke_command", "Trust a lost or stolen beacon no more."),
     "sim": Verb("fanal.cli.sim", "sim_group", "The virtual bench: boards and air, no hardware."),
     "demo": Verb("fanal.cli.demo", "demo_command", "Watch one squeeze from end to end."),
 }

@@ -58,13 +58,15 @@ class Story:
 class Account:
     """Turns events into lines. It reads no clock and prints nothing.
 
-    places: beacon id to where it is. zone: of the times shown, the system's if None. paint:
+    places: beacon id to where it is. revoked: beacon id to why it is trusted no more; its alerts
+    are told as any other, and marked. zone: of the times shown, the system's if None. paint:
     colours a word; colour never says what the word does not.
     """
 
     places: Mapping[str, str]
     zone: tzinfo | None = None
     paint: Callable[[str, str], str] = lambda word, _: word
+    revoked: Mapping[str, str] = field(default_factory=dict)
     stories: dict[tuple[str, int], Story] = field(default_factory=dict)
     _refused: Counter[str] = field(default_factory=Counter)
     _refused_ms: dict[str, int] = field(default_factory=dict)
@@ -149,13 +151,15 @@ class Account:
 
     def _opening(self, seen: Sighting) -> list[str]:
         remarks = [_REMARKS[seen.kind]] if seen.kind in _REMARKS else []
+        if seen.beacon_id in self.revoked:
+            remarks.append(f"revoked: {self.revoked[seen.beacon_id]}; whoever squeezed it may need"
+                           " help, and it may be elsewhere")  # fmt: skip
         if not seen.readable:
             remarks.append("its status cannot be read: the beacon is newer than this program")
         if seen.resumed:
             remarks.append("resumed: the beacon lost power and came back")
         remark = f"  ({'; '.join(remarks)})" if remarks else ""
-        place = self.places.get(seen.beacon_id, "")
-        head = "  ".join(part for part in (seen.beacon_id, place, f"event {seen.event}") if part)
+        head = self._head(seen)
         return [
             f"{self._clock(seen.t_ms)}  {self._word(seen)}  {head}{remark}",
             f"{'':10}squeezed {self._squeezed(seen)}, {self._age(seen)} before this was heard; "
@@ -172,7 +176,7 @@ class Account:
         late_ms = 0 if seen.began_ms is None else seen.t_ms - seen.began_ms - 1000 * seen.age_s
         late = f"{_span(late_ms // 1000)} late" if late_ms > 0 else "after a newer event began"
         what = f"an old packet was sent again, {late}; it changes nothing"
-        head = f"{seen.beacon_id}  event {seen.event}: {what}"
+        head = f"{self._name(seen.beacon_id)}  event {seen.event}: {what}"
         return [f"{self._clock(seen.t_ms)}  {self._painted('REPLAY', 'magenta')}  {head}"]
 
     def _tell_signature(self, found: SignatureVerified) -> list[str]:
@@ -202,8 +206,7 @@ class Account:
 
     def _ending(self, story: Story) -> str:
         seen = story.latest
-        place = self.places.get(seen.beacon_id, "")
-        head = "  ".join(part for part in (seen.beacon_id, place, f"event {seen.event}") if part)
+        head = self._head(seen)
         replays = f"; replays: {story.replays}" if story.replays else ""
         return (
             f"{self._word(seen)}  {head}: squeezed {self._squeezed(seen)}; {story.signature()}; "
@@ -213,7 +216,17 @@ class Account:
     def _line(self, t_ms: int, beacon_id: str, number: int, what: str) -> str:
         story = self.stories.get((beacon_id, number))
         word = self._word(story.latest) if story and story.heard else self._painted("", "")
-        return f"{self._clock(t_ms)}  {word}  {beacon_id}  event {number}: {what}"
+        return f"{self._clock(t_ms)}  {word}  {self._name(beacon_id)}  event {number}: {what}"
+
+    def _head(self, seen: Sighting) -> str:
+        """Return which beacon, where, and which event."""
+        place = self.places.get(seen.beacon_id, "")
+        parts = (self._name(seen.beacon_id), place, f"event {seen.event}")
+        return "  ".join(part for part in parts if part)
+
+    def _name(self, beacon_id: str) -> str:
+        mark = " " + self.paint("REVOKED", "magenta") if beacon_id in self.revoked else ""
+        return beacon_id + mark
 
     def _word(self, seen: Sighting) -> str:
         return self._painted(seen.kind, _COLOURS[seen.kind])

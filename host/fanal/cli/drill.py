@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from fanal.cli import console
+from fanal.cli import choice, console
 
 
 @click.command(
@@ -15,13 +15,22 @@ Examples:
 """,
 )
 @console.port_option
+@choice.beacon_option
 @click.option(
     "--minutes", type=click.IntRange(1, 60), default=10, show_default=True,
     help="How long the drill stays armed.",
 )  # fmt: skip
 @click.option("--disarm", is_flag=True, help="Take an armed drill back.")
 @console.json_option
-def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -> None:
+@console.pass_session
+def drill_command(
+    session: console.Session,
+    port: str | None,
+    beacon: str | None,
+    minutes: int,
+    disarm: bool,
+    as_json: bool,
+) -> None:
     """Mark the next squeeze of the connected beacon as a drill.
 
     It ends with that squeeze, after the minutes, or with any cut of power: in doubt an alert
@@ -31,13 +40,14 @@ def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -
     from fanal.board_link import BoardLink
     from fanal.serial_port import find_port
 
+    only = _only(session, beacon)
     port = find_port(port)
     ask = _reset_disarms if disarm else console.ask_for_reset
     with console.steps() as on_step:
         on_step(f"Waiting for the beacon on {port}")
         with BoardLink(port, on_waiting=ask) as board:
             on_step("Talking to the beacon")
-            done = drill.disarm(board) if disarm else drill.arm(board, minutes)
+            done = drill.disarm(board, only) if disarm else drill.arm(board, minutes, only)
     if as_json:
         console.print_json({"ok": True, "port": port, **asdict(done)})
     elif done.armed_s:
@@ -48,6 +58,16 @@ def drill_command(port: str | None, minutes: int, disarm: bool, as_json: bool) -
         console.note("Do not unplug its battery until then, or the next squeeze is real.")
     else:
         click.echo(f"{console.mark('ok')}  {done.beacon_id}: no drill, the next squeeze is REAL")
+
+
+def _only(session: console.Session, beacon: str | None) -> str | None:
+    """Return the id of the beacon that is meant; without one, no fleet's folder is needed."""
+    if beacon is None:
+        return None
+    from fanal.registry import REGISTRY_FILE, Registry
+
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        return choice.chosen_id(registry, beacon)
 
 
 def _reset_disarms() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 
 import click
 
-from fanal.cli import console
+from fanal.cli import choice, console
 from fanal.error import UsageError
 
 
@@ -20,6 +20,7 @@ Examples:
 """,
 )
 @console.port_option
+@choice.beacon_option
 @click.option("--site", required=True, metavar="NAME", help="Where it belongs, in one word.")
 @click.option("--place", metavar="TEXT", help="Where exactly, for the responder.")
 @click.option(
@@ -37,6 +38,7 @@ Examples:
 def provision_command(
     session: console.Session,
     port: str | None,
+    beacon: str | None,
     site: str,
     place: str | None,
     profile: str | None,
@@ -58,8 +60,9 @@ def provision_command(
     from fanal.serial_port import find_port
 
     settings = dict(_assignment(text) for text in assignments)
-    request = Request(site, place, profile, settings, replace, wipe)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        only = choice.chosen_id(registry, beacon)
+        request = Request(site, place, profile, settings, replace, wipe, only)
         port = find_port(port)
         passphrase = console.read_passphrase(passphrase_file)
         with console.steps() as on_step:

@@ -27,10 +27,11 @@ _TICK_S = 5.0
 
 @dataclass(frozen=True)
 class Show:
-    """Where the account goes. line: a line for a person; event: one event for a program."""
+    """Where the account goes. line: a line for a person; event: one event for a program, with the
+    beacons that are revoked, and why."""
 
     line: Callable[[str], None]
-    event: Callable[[Event], None]
+    event: Callable[[Event, Mapping[str, str]], None]
 
     @classmethod
     def lines(cls) -> Self:
@@ -40,7 +41,7 @@ class Show:
     @classmethod
     def objects(cls) -> Self:
         """For a program that reads a stream."""
-        return cls(_nothing, lambda event: console.print_json(as_object(event)))
+        return cls(_nothing, lambda event, revoked: console.print_json(as_object(event, revoked)))
 
     @classmethod
     def silent(cls) -> Self:
@@ -48,7 +49,7 @@ class Show:
         return cls(_nothing, _nothing)
 
 
-def _nothing(_: object) -> None:
+def _nothing(*_: object) -> None:
     return None
 
 
@@ -66,7 +67,8 @@ class Sitting:
 
     def __post_init__(self) -> None:
         self.places: dict[str, str] = {}
-        self.account = Account(self.places, paint=_paint)
+        self.revoked: dict[str, str] = {}
+        self.account = Account(self.places, paint=_paint, revoked=self.revoked)
         self.resolver = Resolver([])
         self.radio: Radio | None = None
         self.is_greeted = False
@@ -92,7 +94,8 @@ class Sitting:
         """Return the one object of `--json`."""
         assert self.radio is not None
         events = [
-            {**_sighting_object(story.latest), "place": self.places.get(story.latest.beacon_id),
+            {**_sighting_object(story.latest, self.revoked),
+             "place": self.places.get(story.latest.beacon_id),
              "heard": story.heard, "replays": story.replays, "first_ms": story.first_ms,
              "signature": story.signed_ms is not None}
             for story in self.account.stories.values()
@@ -140,7 +143,7 @@ class Sitting:
                 self._greet()
             was_deaf, self.is_deaf = self.is_deaf, event.kind == DEAF
             _tell_radio(event, was_deaf)
-        self.show.event(event)
+        self.show.event(event, self.revoked)
         for line in self.account.tell(event):
             self.show.line(line)
         is_alert = isinstance(event, Sighting) and event.verdict != REPLAY
@@ -163,6 +166,8 @@ class Sitting:
         new = [beacon for beacon in watched if beacon.beacon_id not in self.places]
         for beacon in watched:
             self.places[beacon.beacon_id] = ", ".join(p for p in (beacon.site, beacon.place) if p)
+            if beacon.revocation is not None:
+                self.revoked[beacon.beacon_id] = beacon.revocation.reason
         if not new:
             return
         self.resolver.watch(first_keys(new, self.roots), self.registry.lines())
@@ -185,17 +190,22 @@ class Sitting:
             console.note("Provision one with `fanal provision`; it is noticed without a restart.")
 
 
-def as_object(event: Event) -> dict[str, Any]:
-    """Return the JSON form of an event: its fields, and its `type`."""
+def as_object(event: Event, revoked: Mapping[str, str]) -> dict[str, Any]:
+    """Return the JSON form of an event: its fields, and its `type`.
+
+    revoked: beacon id to why; `revoked` is that reason, or null, in whatever is of a beacon.
+    """
     kind = _TYPES[type(event).__name__]
     if isinstance(event, Sighting):
-        return {"type": kind, **_sighting_object(event)}
+        return {"type": kind, **_sighting_object(event, revoked)}
     if isinstance(event, Refusal):
         heard = asdict(event.heard)
         return {"type": kind, "reason": event.reason, "is_kept": event.is_kept, **heard}
     if isinstance(event, NotRecorded):
         return {"type": kind, "error": event.error.code, "sentence": event.error.sentence}
-    return {"type": kind, **asdict(event)}
+    if isinstance(event, RadioState):
+        return {"type": kind, **asdict(event)}
+    return {"type": kind, **asdict(event), "revoked": revoked.get(event.beacon_id)}
 
 
 _TYPES = {
@@ -205,7 +215,9 @@ _TYPES = {
 }  # fmt: skip
 
 
-def _sighting_object(seen: Sighting) -> dict[str, Any]:
+def _sighting_object(seen: Sighting, revoked: Mapping[str, str]) -> dict[str, Any]:
+    why = revoked.get(seen.beacon_id)
+    marks = ([] if seen.readable else ["meaning"]) + ([] if why is None else ["revoked"])
     return {
         **asdict(seen),
         "kind": seen.kind,
@@ -214,7 +226,8 @@ def _sighting_object(seen: Sighting) -> dict[str, Any]:
         "drill": seen.drill,
         "battery_low": seen.battery_low,
         "resumed": seen.resumed,
-        "marks": [] if seen.readable else ["meaning"],
+        "marks": marks,
+        "revoked": why,
     }
 
 

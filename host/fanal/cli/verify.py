@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import console
+from fanal.cli import choice, console
 
 if TYPE_CHECKING:
     from fanal.verify import Verification
@@ -19,16 +19,21 @@ Examples:
   fanal verify --port /dev/ttyACM0 --json
 
 \b
-Exit codes: 0 all is well, 1 a check failed, 3 no beacon answers,
-4 identity or firmware is not genuine, 5 settings differ, 7 the port cannot be used.
+Exit codes: 0 all is well, 1 a check failed, 3 no beacon answers, or another one, 4 identity or
+firmware is not genuine, or the beacon was revoked, 5 settings differ, 7 the port cannot be used.
 """,
 )
 @console.port_option
+@choice.beacon_option
 @console.json_option
 @console.pass_session
 @click.pass_context
 def verify_command(
-    ctx: click.Context, session: console.Session, port: str | None, as_json: bool
+    ctx: click.Context,
+    session: console.Session,
+    port: str | None,
+    beacon: str | None,
+    as_json: bool,
 ) -> None:
     """Check the connected beacon, row by row. Needs no passphrase.
 
@@ -41,12 +46,15 @@ def verify_command(
     from fanal.verify import verify
 
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        only = choice.chosen_id(registry, beacon)
         port = find_port(port)
         manifest = locate().manifest.files
         with console.steps() as on_step:
             on_step(f"Waiting for the beacon on {port}")
             with BoardLink(port, on_waiting=console.ask_for_reset) as board:
-                result = verify(board, registry, manifest, version("fanal"), on_step=on_step)
+                result = verify(
+                    board, registry, manifest, version("fanal"), beacon_id=only, on_step=on_step
+                )
     if as_json:
         is_well = result.exit_code == 0
         console.print_json({"ok": is_well, "port": port, **asdict(result)})

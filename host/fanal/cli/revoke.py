@@ -1,0 +1,55 @@
+"""`fanal revoke`: a beacon is out of our hands."""
+
+from dataclasses import asdict
+
+import click
+
+from fanal.cli import choice, console
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  fanal revoke K7Q2-9XMD --reason lost
+  fanal revoke K7Q29XMD --reason "seized at the border" --yes
+""",
+)
+@click.argument("beacon")
+@click.option(
+    "--reason", required=True, metavar="TEXT",
+    help="Why: lost, stolen, seized, or one line of your own. Responders see it.",
+)  # fmt: skip
+@choice.yes_option
+@console.json_option
+@console.pass_session
+def revoke_command(
+    session: console.Session, beacon: str, reason: str, yes: bool, as_json: bool
+) -> None:
+    """Trust a beacon no more: it was lost, stolen or seized.
+
+    BEACON is its id, typed, or scanned from a list or a spare label. It is still listened for, and
+    its alerts are shown marked REVOKED, never hidden: whoever squeezes it may be the one it was
+    made for. `fanal provision` and `fanal verify` refuse it.
+
+    It cannot be taken back. A beacon that returns does not show whether somebody read its keys:
+    `fanal retire` erases them, and `fanal provision` gives the board a new identity.
+    """
+    from fanal.beacon_lookup import find
+    from fanal.beacon_name import shown
+    from fanal.reason import require_reason
+    from fanal.registry import REGISTRY_FILE, Registry
+    from fanal.revoke import revoke
+
+    require_reason(reason)
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        found = find(registry, beacon)
+        if found.revocation is None:
+            choice.ask(f"{choice.named(found)} is revoked as {reason}, for good.", yes)
+        done = revoke(registry, found, reason)
+    if as_json:
+        console.print_json({"ok": True, **asdict(done)})
+        return
+    what = "Revoked" if done.changed else "Already revoked, nothing changed"
+    click.echo(f"{console.mark('ok')}  {what}: {shown(done.beacon_id)} ({done.reason})")
+    if done.changed:
+        console.note("Its alerts are still heard, and shown as REVOKED.")
