@@ -1,0 +1,1 @@
+"""What the doctor looks at: this computer, not the beacon."""
