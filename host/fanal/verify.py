@@ -4,7 +4,7 @@ A row that fails is a finding about the beacon. A cable that dies is not: that i
 says nothing about the beacon.
 """
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
 from fanal import certificate
@@ -26,6 +26,7 @@ _GRAVITY = (_INTEGRITY, _READ_BACK, _FAILED)
 
 _UNKNOWN_CHIP = "unknown"  # what a board says of itself whose pins its firmware does not know
 
+_SELF_TEST_S = 20  # the firmware's default
 _READINGS = 3
 _RAIL_MV = 3000  # a sensor input this high is shorted or held down, not resting
 
@@ -42,18 +43,25 @@ class Check:
 
 @dataclass(frozen=True)
 class Verification:
-    """All rows of one beacon."""
+    """All rows of one beacon. next_event: of its vault; self_test_s: how long one lasts on it."""
 
     beacon_id: str
     mac: str | None
     site: str
     checks: tuple[Check, ...]
+    next_event: int
+    self_test_s: int
 
     @property
     def exit_code(self) -> int:
         """0 if nothing failed, else the code of the gravest failure: 4, 5 or 1."""
-        found = {check.exit_code for check in self.checks if check.outcome == FAIL}
-        return next((code for code in _GRAVITY if code in found), 0)
+        return exit_code_of(self.checks)
+
+
+def exit_code_of(checks: Iterable[Check]) -> int:
+    """Return 0 if no row failed, else the code of the gravest failure."""
+    found = {check.exit_code for check in checks if check.outcome == FAIL}
+    return next((code for code in _GRAVITY if code in found), 0)
 
 
 def verify(
@@ -62,31 +70,37 @@ def verify(
     manifest: Mapping[str, str],
     version: str,
     *,
+    beacon_id: str | None = None,
+    is_recorded: bool = True,
     on_step: Callable[[str], None] = lambda _: None,
 ) -> Verification:
     """Check the board against the registry and the firmware, and record a pass.
-    beacon_id: str | None = None,
-    is_recorded: bool = True,
 
-    manifest: path on the board -> SHA-256 in hex. version: of this program. Raises DeviceError
-    (not a beacon, no answer), never for what is wrong with the beacon itself.
+    manifest: path on the board -> SHA-256 in hex. version: of this program. beacon_id: the one that
+    must be attached, or None. is_recorded: False if more is to be checked before that. Raises
+    DeviceError (not a beacon, another one, no answer) and Clash for one that was revoked, never for
+    what is wrong with the beacon itself.
     """
     on_step("Reading the board")
     status = read_status(board)
     require_protocol(status)
+    require_attached(status, beacon_id)
     beacon = _registered(registry, status)
     on_step("Checking its identity")
     checks = [_identity(board, status, beacon), _certificate(registry, status, beacon)]
     on_step("Checking its firmware")
     checks += [_version(status, version), _chip(status)]
-    require_attached(status, beacon_id)
     checks += [_files(board, manifest), _self_test(board)]
     checks += [_settings(status, beacon), _counter(status, beacon), _battery(status)]
     on_step("Watching its sensor at rest")
     checks += [_sensor(board, status), _vault(status), _drill(status), _event(status)]
     checks += [_faults(status)]
-    result = Verification(beacon.beacon_id, status.mac, beacon.site, tuple(checks))
-    if result.exit_code == 0:
+    self_test_s = status.settings.get("self_test_s")
+    result = Verification(
+        beacon.beacon_id, status.mac, beacon.site, tuple(checks), status.next_event,
+        self_test_s if isinstance(self_test_s, int) else _SELF_TEST_S,
+    )  # fmt: skip
+    if result.exit_code == 0 and is_recorded:
         registry.verified(beacon.beacon_id)
     return result
 
@@ -104,6 +118,8 @@ def _registered(registry: Registry, status: Status) -> Beacon:
             hint,
             code="not_registered",
         )
+    if beacon.revocation is not None:
+        raise revoked(beacon)
     return beacon
 
 
@@ -113,8 +129,6 @@ def _registered(registry: Registry, status: Status) -> Beacon:
 def _identity(board: Board, status: Status, beacon: Beacon) -> Check:
     try:
         require_own_id(status)
-    if beacon.revocation is not None:
-        raise revoked(beacon)
         prove(board, beacon.public_key)
     except IntegrityError as problem:
         return _bad("identity", problem.sentence, _INTEGRITY)

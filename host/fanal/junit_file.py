@@ -1,0 +1,87 @@
+"""Rows of checks as a JUnit file: a test case a row. The only module that imports junitparser.
+
+A row that fails is a <failure>. What kept rows from being checked at all (a cable, a radio) is
+an <error>, of type INFRA if it is the machine's and not the beacon's.
+"""
+
+import os
+import secrets
+from collections.abc import Sequence
+from contextlib import suppress
+from dataclasses import dataclass
+from pathlib import Path
+
+from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
+
+from fanal.error import DeviceError, EnvironmentFault, FanalError, ReadBackError
+from fanal.verify import FAIL, WARN, Check
+
+INFRA = "INFRA"
+
+_INFRA_CODES = (DeviceError.exit_code, EnvironmentFault.exit_code)
+
+
+@dataclass(frozen=True)
+class Suite:
+    """One part of a check. name: such as "wired"; problem: what ended it before its last row."""
+
+    name: str
+    beacon_id: str
+    checks: Sequence[Check] = ()
+    problem: FanalError | None = None
+
+
+def write(path: Path, suites: Sequence[Suite]) -> None:
+    """Write the file, whole or not at all, and read it back. Raises ReadBackError, OSError."""
+    xml = JUnitXml("fanal verify")
+    for suite in suites:
+        xml.add_testsuite(_suite(suite))
+    _replace(path, b'<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring() + b"\n")
+
+
+def _suite(suite: Suite) -> TestSuite:
+    made = TestSuite(suite.name)
+    made.add_property("beacon", _plain(suite.beacon_id))
+    cases = [_case(suite, check) for check in suite.checks]
+    if suite.problem is not None:
+        cases.append(_broken_off(suite, suite.problem))
+    made.add_testcases(cases)
+    return made
+
+
+def _case(suite: Suite, check: Check) -> TestCase:
+    case = TestCase(check.name, f"fanal.verify.{suite.name}")
+    if check.outcome == FAIL:
+        case.result = [Failure(_plain(check.reason), f"exit {check.exit_code}")]
+    else:
+        warning = "warning: " if check.outcome == WARN else ""
+        case.system_out = warning + _plain(check.reason)
+    return case
+
+
+def _broken_off(suite: Suite, problem: FanalError) -> TestCase:
+    case = TestCase("complete", f"fanal.verify.{suite.name}")
+    kind = INFRA if problem.exit_code in _INFRA_CODES else problem.code
+    case.result = [Error(_plain(f"{problem.sentence} {problem.hint}".strip()), kind)]
+    return case
+
+
+def _plain(text: str) -> str:
+    """Return text without what XML cannot hold: a board may have said it."""
+    return "".join(c if c.isprintable() else "?" for c in text)
+
+
+def _replace(path: Path, content: bytes) -> None:
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    try:
+        with temporary.open("xb") as file:
+            file.write(content)
+            file.flush()
+            os.fsync(file.fileno())
+        if temporary.read_bytes() != content:
+            raise ReadBackError(f"{path} reads back differently.", "The disk may be failing.")
+        temporary.replace(path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
