@@ -94,6 +94,17 @@ class EnvironmentFault(FanalError):
     code = "environment"
 
 
+# what a device error says of the cable, the port or a hand, and not of the board
+_INFRA = ("no_port", "no_rom", "no_answer", "other_board", "several_ports")
+
+
+def is_infra(problem: BaseException) -> bool:
+    """Say whether a failure is one of cable, port or computer, and proves nothing of a board."""
+    if isinstance(problem, (BoardLost, EnvironmentFault)):
+        return True
+    return isinstance(problem, FanalError) and problem.code in _INFRA
+
+
 def no_fleet(path: Path) -> FanalError:
     """Return the error for a fleet's file that is not there: the others tell loss from absence."""
     if any((path.parent / name).exists() for name in ("key.age", "registry.db")):

@@ -39,6 +39,16 @@ _NOTHING_TO_RUN = re.compile(
     rb"invalid header: 0x|waiting for download|flash read err|csum err|No bootable app"
     rb"|Image hash failed|image at 0x\w+ has invalid magic|ets_main\.c"
 )
+# A beacon goes back to its loop in its own way: an event that is open goes on.
+_START_ANEW = """
+try:
+    from beacon import console
+    console.leave()
+except (ImportError, AttributeError):
+    pass
+import machine
+machine.reset()
+"""
 _CHUNK_BYTES = 3072  # of a file in one command: its text has to fit into the heap of a board
 
 
@@ -111,6 +121,13 @@ class Repl:
                 f"The beacon on {self.port} did not go back to its work.", advice, port=self.port
             )
 
+    def restart(self) -> None:
+        """Restart the interpreter, so that what is imported next is what is in flash now."""
+        try:
+            self._enter(soft_reset=True, patience_s=_RESET_S)
+        except LOST:
+            raise self._lost() from None
+
     def run(self, code: str, answer_s: float | None = None) -> str:
         """Run lines of Python on the board and return what they printed.
 
@@ -141,7 +158,8 @@ class Repl:
             transport = SerialTransport(self.port, exclusive=True, timeout=READ_S)
         except (*LOST, ValueError):  # pyserial's word for a URL that is none
             raise serial_port.why_not(self.port) from None
-        transport.serial.write_timeout = READ_S
+        with contextlib.suppress(NotImplementedError):  # over RFC 2217 the network has its own
+            transport.serial.write_timeout = READ_S
         return transport
 
     def _attach(self) -> None:
@@ -202,7 +220,7 @@ class Repl:
     def _leave(self) -> None:
         """Have the board start anew. A call may have been interrupted: get a prompt first."""
         self._enter(soft_reset=False, patience_s=RAW_PROMPT_S)
-        self._transport.exec_raw_no_follow("import machine\nmachine.reset()")
+        self._transport.exec_raw_no_follow(_START_ANEW)
         answer = self._transport.read_until(1, b"\x04>", _RESTART_S)
         if answer.endswith(b"\x04>"):  # it has no such thing: the prompt's own soft reset, then
             self._transport.serial.write(b"\x02\x04")

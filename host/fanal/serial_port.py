@@ -6,6 +6,7 @@ A port is a device path, or a URL that pyserial opens (`rfc2217://HOST:PORT`, `s
 import os
 import re
 import socket
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -13,7 +14,7 @@ from urllib.parse import urlsplit
 from serial.tools import list_ports
 from serial.tools.list_ports_common import ListPortInfo
 
-from fanal.error import DeviceError, EnvironmentFault, FanalError
+from fanal.error import DeviceError, EnvironmentFault, FanalError, UsageError
 
 PORTS_VARIABLE = "FANAL_PORTS"
 
@@ -82,6 +83,19 @@ def find_port(port: str | None = None) -> str:
         "Say which one with --port.",
         code="several_ports",
     )
+
+
+def find_ports(ports: Sequence[str], is_all: bool = False) -> list[str]:
+    """Return the ports that were named, all that are attached, or the only one there is.
+
+    Raises DeviceError; UsageError for both at once.
+    """
+    if ports and is_all:
+        raise UsageError("--port and --all contradict each other.", "Give one of them.")
+    if is_all:
+        found = [port.port for port in attached()]
+        return found or [find_port()]
+    return list(dict.fromkeys(find_port(port) for port in ports)) or [find_port()]
 
 
 def is_url(port: str) -> bool:

@@ -30,6 +30,8 @@ VERBS = {
     "ports": Verb("fanal.cli.ports", "ports_command", "Show which boards are attached."),
     "doctor": Verb("fanal.cli.doctor", "doctor_command", "Check this computer, row by row."),
     "image": Verb("fanal.cli.image", "image_group", "Keep MicroPython images for flashing."),
+    "flash": Verb("fanal.cli.flash", "flash_command", "Put MicroPython and Fanal on boards."),
+    "deploy": Verb("fanal.cli.deploy", "deploy_command", "Flash, provision, verify, label."),
     "provision": Verb("fanal.cli.provision", "provision_command", "Give a beacon its identity."),
     "verify": Verb("fanal.cli.verify", "verify_command", "Check a beacon on the wire, row by row."),
     "label": Verb("fanal.cli.label", "label_command", "Make labels: the id, and a QR code of it."),

@@ -166,6 +166,17 @@ def port_option(command: _F) -> _F:
     )(command)
 
 
+def ports_options(command: _F) -> _F:
+    """Add `--port`, which may be repeated (parameter `ports`), and `--all` (parameter `is_all`)."""
+    command = click.option(
+        "--all", "is_all", is_flag=True, help="All boards that are attached, side by side."
+    )(command)
+    return click.option(
+        "--port", "ports", metavar="PORT", multiple=True,
+        help="Serial port, URL, or MAC address of a board with its own USB; may be repeated.",
+    )(command)  # fmt: skip
+
+
 def read_passphrase(passphrase_file: Path | None, *, is_new: bool = False) -> str:
     """Return the passphrase: from the file, else FANAL_PASSPHRASE, else asked for (twice if new).
 

@@ -1,0 +1,284 @@
+"""`fanal deploy`: flash, provision, verify and label, one board or fifty."""
+
+import getpass
+import os
+from collections.abc import Sequence
+from dataclasses import asdict
+from datetime import datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fanal.cli import console
+from fanal.error import BatchError, UsageError
+
+if TYPE_CHECKING:
+    from fanal.batch import Batch
+    from fanal.batch_list import Row
+    from fanal.deploy import Deployed
+    from fanal.label_sheet import Sheet
+
+BATCHES = "batches"
+LABELS = "labels.pdf"
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  fanal deploy --site shelter-3                     the board on the only port
+  fanal deploy --site shelter-3 --all               all that are attached, side by side
+  fanal deploy --batch spring --list beacons.csv --all --watch
+  fanal deploy --batch spring --all                 go on with it, after whatever stopped it
+  fanal deploy --batch spring --give-up 37          the board of row 37 is broken
+
+\b
+A list is a CSV file whose first line is: label,site,notes   (place and profile if you like)
+A batch lies in the fleet's folder, below batches/: results.csv, results.json, labels.pdf.
+
+\b
+Exit codes: 0 all are proven, 3 no board, 6 some of several failed, and of one board alone
+that of its failure: see `fanal flash`, `fanal provision`, `fanal verify`.
+""",
+)
+@console.ports_options
+@click.option(
+    "--batch", "name", metavar="NAME", help="Which batch; a new one with --list or --count."
+)
+@click.option(
+    "--list", "list_file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    help="CSV file with one beacon a line.",
+)  # fmt: skip
+@click.option("--count", metavar="N", type=click.IntRange(1), help="So many beacons of --site.")
+@click.option("--site", metavar="NAME", help="Where they belong, in one word.")
+@click.option("--watch", is_flag=True, help="Go on with boards that are plugged in later.")
+@click.option("--give-up", metavar="ROW", type=int, help="Free the row of a board that is broken.")
+@click.option("--labels", "sheet_name", metavar="FORMAT", default="avery-l7160", show_default=True,
+              help="What the labels are printed on; see `fanal label --help`.")  # fmt: skip
+@click.option("--technician", metavar="NAME", envvar="FANAL_TECHNICIAN", default=getpass.getuser,
+              help="Who does it, for the results (also FANAL_TECHNICIAN).")  # fmt: skip
+@click.option("--again", is_flag=True, help="Write everything anew. The keys stay.")
+@click.option("--replace", is_flag=True, help="Retire another identity of a board that was erased.")
+@click.option("--baud", type=click.Choice(["115200", "230400", "460800", "921600"]),
+              default="460800", show_default=True, help="While flashing.")  # fmt: skip
+@console.passphrase_option
+@console.json_option
+@console.pass_session
+@click.pass_context
+def deploy_command(
+    ctx: click.Context,
+    session: console.Session,
+    ports: tuple[str, ...],
+    is_all: bool,
+    name: str | None,
+    list_file: Path | None,
+    count: int | None,
+    site: str | None,
+    watch: bool,
+    give_up: int | None,
+    sheet_name: str,
+    technician: str,
+    again: bool,
+    replace: bool,
+    baud: str,
+    passphrase_file: Path | None,
+    as_json: bool,
+) -> None:
+    """Turn boards into proven beacons: flash, provision, verify, label.
+
+    Whatever stops it, a cable, a cut of power or Ctrl-C, run it again: it goes on where each
+    board stopped, and changes nothing that is right. Every board gets one row of the batch, every
+    row one identity.
+    """
+    from fanal.batch import Batch
+    from fanal.deploy import Bench
+    from fanal.firmware_image import locate
+    from fanal.flash import Plan
+    from fanal.image_store import ImageStore
+    from fanal.keyring import Keyring
+    from fanal.label_sheet import by_name
+    from fanal.registry import REGISTRY_FILE, Registry
+    from fanal.serial_port import find_ports
+
+    sheet = by_name(sheet_name)
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        path = registry.path
+    folder = session.fleet_dir / BATCHES / _name(name)
+    if give_up is not None:
+        with Batch.open(folder) as batch:
+            batch.release(give_up, "given up")
+        click.echo(f"Row {give_up} of {folder.name} is free again.")
+        return
+    chosen = [] if watch and not ports else find_ports(ports, is_all)
+    rows = _rows(name, list_file, count, site, len(chosen) or 1)
+    _require_printable(rows, sheet)
+    firmware = locate()
+    passphrase = console.read_passphrase(passphrase_file)
+    with console.steps() as on_step:
+        on_step("Opening the keyring")
+        station = Keyring.unlock(session.fleet_dir, passphrase).station()
+    bench = Bench(
+        ImageStore(), firmware, station, path, version("fanal"), technician,
+        Plan(int(baud), again), replace,
+    )  # fmt: skip
+    with Batch.open(folder) if rows is None else Batch.create(folder, rows) as batch:
+        try:
+            done = _run(chosen, bench, batch, watch=watch, as_json=as_json)
+        finally:
+            files = _finish(batch, sheet)
+        _report(batch, done, files, as_json)
+    ctx.exit(_exit_code(done))
+
+
+def _name(name: str | None) -> str:
+    if name is None:
+        return datetime.now().strftime("%Y-%m-%d-%H%M%S")
+    if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 60:
+        raise UsageError("A batch's name is letters, digits, - and _.", "For example spring-2.")
+    return name
+
+
+def _rows(
+    name: str | None, file: Path | None, count: int | None, site: str | None, boards: int
+) -> "list[Row] | None":
+    """Return the rows that were asked for; None to go on with those of a batch that exists."""
+    from fanal.batch_list import count_rows, read_list
+
+    if file is not None and count is not None:
+        raise UsageError("--list and --count contradict each other.", "Give one of them.")
+    if file is not None:
+        return read_list(file, site)
+    if name is not None and count is None:
+        if site is not None:
+            raise UsageError("How many beacons?", "Give --count N, or leave out --site to go on.")
+        return None
+    if site is None:
+        raise UsageError(
+            "Where do the beacons belong?", "Give --site NAME, --list FILE or --batch NAME."
+        )
+    return count_rows(count or boards, site)
+
+
+def _require_printable(rows: "Sequence[Row] | None", sheet: "Sheet") -> None:
+    """Refuse a text that does not fit onto a label before there is a beacon that needs one."""
+    from fanal.label_drawing import Label, sticker
+
+    for text in {row.label for row in rows or () if row.label}:
+        sticker(Label("00000000", text), sheet)
+
+
+# -- the sitting
+
+
+def _run(
+    ports: Sequence[str], bench: Any, batch: "Batch", *, watch: bool, as_json: bool
+) -> list["Deployed"]:
+    from fanal.cli import side_by_side
+    from fanal.deploy import deploy
+
+    done: list[Deployed] = []
+
+    def on_done(_: str, deployed: "Deployed") -> None:
+        done.append(deployed)
+        _tell(batch, deployed, as_json)
+
+    side_by_side.run(
+        ports,
+        lambda port, progress: deploy(port, bench, batch, progress),
+        on_done,
+        _Newcomers(batch, ports).look if watch else None,
+    )
+    return done
+
+
+class _Newcomers:
+    """The ports that came since: new ones, and those that were gone in between."""
+
+    def __init__(self, batch: "Batch", ports: Sequence[str]) -> None:
+        self._batch = batch
+        self._known = set(ports)
+        console.note("Plug in boards; each is begun as it comes. Ctrl-C ends it.")
+
+    def look(self) -> list[str] | None:
+        from fanal.batch import DONE
+        from fanal.serial_port import attached, exists
+
+        if self._batch.counts()[DONE] == len(self._batch.rows):
+            return None
+        present = {found.port for found in attached() if exists(found.port)}
+        new = sorted(present - self._known)
+        self._known = present
+        return new
+
+
+def _tell(batch: "Batch", deployed: "Deployed", as_json: bool) -> None:
+    from fanal.batch import DONE
+    from fanal.beacon_name import shown
+
+    result = deployed.result
+    if deployed.problem is not None:
+        row = "" if result is None else f" (row {result.number}, {result.mac})"
+        console.note(f"{deployed.port}{row}:")
+        console.print_error(deployed.problem)
+        return
+    assert result is not None
+    what = "" if deployed.changed else "  (as before, nothing changed)"
+    label = f"  {result.label}" if result.label else ""
+    line = (
+        f"{console.mark('ok')}  {shown(result.beacon_id or '')}{label}  {result.site}"
+        f"  {result.mac}  row {result.number}{what}"
+    )
+    counts = batch.counts()
+    console.note(line) if as_json else click.echo(line)
+    console.note(f"{counts[DONE]} of {len(batch.rows)} are done..")
+
+
+def _finish(batch: "Batch", sheet: "Sheet") -> list[Path]:
+    """Bring results and labels up to date and return the files."""
+    from fanal import label
+    from fanal.batch import DONE, RESULTS_CSV, RESULTS_JSON
+
+    batch.write_results()
+    files = [batch.folder / RESULTS_CSV, batch.folder / RESULTS_JSON]
+    done = [r for r in batch.results.values() if r.outcome == DONE and r.beacon_id]
+    if done:
+        labels = [label.Label(result.beacon_id or "", result.label) for result in done]
+        files += label.save(label.draw(labels, sheet), batch.folder / LABELS, sheet)
+    return files
+
+
+def _report(
+    batch: "Batch", done: Sequence["Deployed"], files: Sequence[Path], as_json: bool
+) -> None:
+    counts = batch.counts()
+    if as_json:
+        rows = [asdict(result) for result in batch.results.values()]
+        console.print_json(
+            {"ok": not _exit_code(done), "batch": str(batch.folder), "counts": counts,
+             "files": list(files), "rows": rows,
+             "boards": [{"port": d.port, "changed": d.changed, **_end(d)} for d in done]}
+        )  # fmt: skip
+        return
+    said = ", ".join(f"{count} {kind}" for kind, count in counts.items() if count)
+    click.echo(f"\nBatch {batch.folder.name}: {said}.")
+    for file in files:
+        click.echo(f"  {_short(file)}")
+
+
+def _end(deployed: "Deployed") -> dict[str, Any]:
+    if deployed.problem is not None:
+        return console.as_object(deployed.problem)
+    return {"ok": True, "number": deployed.result.number if deployed.result else None}
+
+
+def _exit_code(done: Sequence["Deployed"]) -> int:
+    problems = [deployed.problem for deployed in done if deployed.problem is not None]
+    if len(done) == 1 and problems:
+        return problems[0].exit_code
+    return BatchError.exit_code if problems else 0
+
+
+def _short(path: Path) -> str:
+    relative = os.path.relpath(path)
+    return relative if len(relative) < len(str(path)) else str(path)

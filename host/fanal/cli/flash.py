@@ -1,0 +1,126 @@
+"""`fanal flash`: put MicroPython and the firmware on boards."""
+
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fanal.cli import console
+from fanal.error import BatchError, FanalError
+
+if TYPE_CHECKING:
+    from fanal.flash import Flashed, Images
+
+_BAUDS = ["115200", "230400", "460800", "921600"]
+
+
+@dataclass(frozen=True)
+class _Outcome:
+    flashed: "Flashed | None"
+    problem: FanalError | None
+
+
+@click.command(
+    epilog="""\b
+Examples:
+  fanal flash                          the board on the only port
+  fanal flash --all                    all that are attached, side by side
+  fanal flash --port /dev/ttyUSB0 --baud 115200
+  fanal flash --image ESP32_GENERIC_C3-20260406-v1.28.0.bin
+
+\b
+Exit codes: 0 done, 3 no board or the wrong one, 5 the flash does not hold what was written,
+6 some of several failed, 7 the port cannot be used or there is no image.
+""",
+)
+@console.ports_options
+@click.option("--image", "file", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+              help="This MicroPython image, instead of the store's.")  # fmt: skip
+@click.option("--again", is_flag=True,
+              help="Write everything anew and format the file system. The keys stay.")  # fmt: skip
+@click.option("--disturb", is_flag=True, help="Also a beacon that is in an event.")
+@click.option("--baud", type=click.Choice(_BAUDS), default="460800", show_default=True,
+              help="While flashing; a bad cable wants less.")  # fmt: skip
+@console.json_option
+@click.pass_context
+def flash_command(
+    ctx: click.Context,
+    ports: tuple[str, ...],
+    is_all: bool,
+    file: Path | None,
+    again: bool,
+    disturb: bool,
+    baud: str,
+    as_json: bool,
+) -> None:
+    """Put MicroPython, the vault partition and the firmware on boards.
+
+    A board may be blank, half flashed, in a boot loop, or a beacon in service: what is right stays,
+    keys are never touched, and the same command again goes on where it stopped.
+    """
+    from fanal.cli import side_by_side
+    from fanal.firmware_image import locate
+    from fanal.flash import Plan, Progress, flash
+    from fanal.serial_port import find_ports
+
+    images, firmware = _images(file), locate()
+    plan = Plan(int(baud), again, disturb)
+    outcomes: dict[str, _Outcome] = {}
+
+    def work(port: str, progress: Progress) -> _Outcome:
+        try:
+            return _Outcome(flash(port, images, firmware, plan, progress), None)
+        except FanalError as problem:
+            return _Outcome(None, problem)
+
+    def on_done(port: str, outcome: _Outcome) -> None:
+        outcomes[port] = outcome
+        if not as_json:
+            _tell(port, outcome)
+
+    chosen = find_ports(ports, is_all)
+    side_by_side.run(chosen, work, on_done)
+    if as_json:
+        console.print_json(_as_object(outcomes))
+    ctx.exit(_exit_code(outcomes))
+
+
+def _images(file: Path | None) -> "Images":
+    from fanal.esp_image import read
+    from fanal.flash import OneImage
+    from fanal.image_store import ImageStore
+
+    return ImageStore() if file is None else OneImage(read(file.read_bytes()))
+
+
+def _tell(port: str, outcome: _Outcome) -> None:
+    if outcome.problem is not None:
+        console.note(f"{port}:")
+        console.print_error(outcome.problem)
+        return
+    done = outcome.flashed
+    assert done is not None
+    what = "Flashed" if done.changed else "Already as it should be, nothing written"
+    files = f", {len(done.written)} files" if done.written else ""
+    click.echo(
+        f"{console.mark('ok')}  {what}: {done.chip} {done.mac}  MicroPython {done.micropython},"
+        f" Fanal {done.firmware}{files}  ({port})"
+    )
+
+
+def _as_object(outcomes: dict[str, _Outcome]) -> dict[str, Any]:
+    boards = [
+        {"port": port, "ok": True, **asdict(outcome.flashed), "changed": outcome.flashed.changed}
+        if outcome.flashed is not None
+        else {"port": port, **console.as_object(outcome.problem or FanalError(""))}
+        for port, outcome in outcomes.items()
+    ]
+    return {"ok": all(board["ok"] for board in boards), "boards": boards}
+
+
+def _exit_code(outcomes: dict[str, _Outcome]) -> int:
+    problems = [outcome.problem for outcome in outcomes.values() if outcome.problem is not None]
+    if len(outcomes) == 1 and problems:
+        return problems[0].exit_code
+    return BatchError.exit_code if problems else 0

@@ -1,0 +1,161 @@
+"""From a board of any state to a proven beacon of a batch: flash, provision, verify, in one go.
+
+Every step is safe to repeat and is recorded when it is completed, so a run that is cut short is
+simply run again: what was right is looked at and left alone.
+"""
+
+import hashlib
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from fanal.batch import DONE, FAILED, INFRA, Batch, Result
+from fanal.batch_list import Row
+from fanal.board_link import BoardLink
+from fanal.error import FanalError, UsageError, is_infra
+from fanal.firmware_image import FirmwareImage
+from fanal.flash import Flashed, Images, Plan, Progress, flash
+from fanal.keyring import Station
+from fanal.provision import Provisioned, Request, provision
+from fanal.registry import Registry
+from fanal.verify import FAIL, Verification, verify
+
+
+@dataclass(frozen=True)
+class Bench:
+    """What every board of a sitting is made with. registry: the file; technician: who, in words.
+
+    replace: retire another identity that is registered for a board that was erased.
+    """
+
+    images: Images
+    firmware: FirmwareImage
+    station: Station = field(repr=False)
+    registry: Path
+    version: str
+    technician: str
+    plan: Plan
+    replace: bool = False
+
+    @property
+    def firmware_sha256(self) -> str:
+        """Return the digest of the firmware's manifest, 64 hex digits."""
+        return hashlib.sha256(self.firmware.manifest.to_json().encode()).hexdigest()
+
+
+@dataclass(frozen=True)
+class Deployed:
+    """What became of the board on a port.
+
+    result: its row, None if the board never came to one. problem: what stopped it, or None.
+    changed: whether anything was done to it.
+    """
+
+    port: str
+    result: Result | None
+    problem: FanalError | None
+    changed: bool
+
+
+@dataclass
+class _Board:
+    """A board under way. row: once it is known which board it is."""
+
+    began_s: float
+    row: Row | None = None
+
+
+def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = None) -> Deployed:
+    """Make the board on a port the beacon of its row in the batch. Never raises FanalError.
+
+    The row is taken, and written down, before anything is written to the board.
+    """
+    progress = progress or Progress()
+    board = _Board(time.monotonic())
+
+    def known(mac: str, chip: str) -> None:
+        board.row = batch.assign(mac, chip)
+        if board.row is None:
+            raise UsageError(
+                "Every row of the batch has its board; this one was not touched.",
+                "Begin another batch for it.",
+                code="batch_full",
+            )
+
+    try:
+        flashed = flash(
+            port, bench.images, bench.firmware, bench.plan,
+            Progress(progress.step, progress.share, known),
+        )  # fmt: skip
+        assert board.row is not None
+        before = batch.results[board.row.number]
+        if _is_finished(before, flashed):
+            return Deployed(port, before, None, False)
+        result = _made(port, bench, batch, board, flashed, progress.step)
+        return Deployed(port, result, None, True)
+    except FanalError as problem:
+        return Deployed(port, _stopped(batch, board, problem), problem, True)
+
+
+def _is_finished(result: Result, flashed: Flashed) -> bool:
+    """Whether an earlier run proved this very beacon, and nothing of it has changed since."""
+    is_same = flashed.beacon_id is not None and flashed.beacon_id == result.beacon_id
+    return result.outcome == DONE and is_same and not flashed.changed
+
+
+def _made(
+    port: str,
+    bench: Bench,
+    batch: Batch,
+    board: _Board,
+    flashed: Flashed,
+    on_step: Callable[[str], None],
+) -> Result:
+    assert board.row is not None
+    row = board.row
+    batch.step(
+        row.number, "flashed", mac=flashed.mac, chip=flashed.chip, tool=bench.version,
+        technician=bench.technician, station=bench.station.number,
+        image_sha256=flashed.image_sha256, firmware_sha256=bench.firmware_sha256,
+    )  # fmt: skip
+    request = Request(row.site, row.place or None, row.profile, replace=bench.replace)
+    on_step("Waiting for the beacon")
+    with Registry(bench.registry) as registry, BoardLink(port) as link:
+        made = provision(link, bench.station, registry, request, on_step=on_step)
+        _require_one_board(batch, row, made)
+        batch.step(row.number, "provisioned", beacon_id=made.beacon_id)
+        manifest = bench.firmware.manifest.files
+        checked = verify(link, registry, manifest, bench.version, on_step=on_step)
+    seconds = round(time.monotonic() - board.began_s, 1)
+    if checked.exit_code:
+        raise _not_proven(checked)
+    return batch.outcome(row.number, DONE, seconds=seconds, step="verified")
+
+
+def _require_one_board(batch: Batch, row: Row, made: Provisioned) -> None:
+    mac = batch.results[row.number].mac
+    if made.mac != mac:
+        raise FanalError(
+            f"Another board answers than was flashed: {made.mac}, not {mac}.",
+            "Connect one board at a time to this port, and start again.",
+            code="other_board",
+        )
+
+
+def _not_proven(checked: Verification) -> FanalError:
+    failed = [f"{row.name}: {row.reason}" for row in checked.checks if row.outcome == FAIL]
+    return FanalError(
+        f"{checked.beacon_id} did not pass: {'; '.join(failed)}.",
+        "Do not install it. Put it right and run the command again.",
+        checked.exit_code,
+        code="not_proven",
+    )
+
+
+def _stopped(batch: Batch, board: _Board, problem: FanalError) -> Result | None:
+    if board.row is None:
+        return None
+    outcome = INFRA if is_infra(problem) else FAILED
+    seconds = round(time.monotonic() - board.began_s, 1)
+    return batch.outcome(board.row.number, outcome, problem.sentence, seconds=seconds)

@@ -1,0 +1,314 @@
+"""Make a board of any state one that runs this release: image, `vault` partition, firmware.
+
+What is right already is left as it is, so that a second run writes nothing. The vault is never
+erased on a board that has one; `fanal retire` alone does that. If the board's present table
+cannot be read (it is blank, or an earlier run was cut short), nothing says that no vault is there,
+and nothing is erased either.
+"""
+
+import contextlib
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Protocol
+
+from fanal import esp_image, esptool_run, partition_table
+from fanal.chips import Chip
+from fanal.error import BoardLost, DeviceError, FanalError, ReadBackError
+from fanal.esp_image import EspImage
+from fanal.esptool_run import DEFAULT_BAUD, Part
+from fanal.firmware_image import FirmwareImage
+from fanal.install import Installed, install
+from fanal.partition_table import VAULT, ImageError, Partition
+from fanal.repl import Repl
+from fanal.running import Running, look
+
+_GLANCE_S = 1.5  # to a prompt of a board that runs: longer is asleep, or has nothing to run
+_BOOT_S = 12.0  # from a reset to the first prompt; a blank file system is formatted meanwhile
+_FLASH_BYTES = 4 << 20  # what every board has at least: a larger one is used as if it had this
+# Of a file system that was laid out for another table: its first blocks say that it is there.
+_STALE_BYTES = 0x10000
+_NOT_RUNNING = ("no_answer", "nothing_to_run", "garbage", "silent")
+
+
+class Images(Protocol):
+    """Where images come from: an ImageStore, or one file."""
+
+    def for_chip(self, chip: Chip) -> EspImage:
+        """Return the image for a chip. Raises FanalError if there is none."""
+
+
+@dataclass(frozen=True)
+class OneImage:
+    """The images of somebody who insists on one. A chip that it is not for is refused."""
+
+    image: EspImage
+
+    def for_chip(self, _: Chip) -> EspImage:
+        """Return it."""
+        return self.image
+
+
+@dataclass(frozen=True)
+class Plan:
+    """How a board is to be flashed.
+
+    again: write the image even if it is there, and format the file system (not the vault).
+    disturb: also a beacon that is in an event.
+    """
+
+    baud: int = DEFAULT_BAUD
+    again: bool = False
+    disturb: bool = False
+
+
+@dataclass(frozen=True)
+class Flashed:
+    """A board that runs this release. mac: "aa:bb:cc:dd:ee:ff".
+
+    beacon_id: None without an identity. image_written: False if the image was right. written,
+    removed: files of the firmware.
+    """
+
+    mac: str
+    chip: str
+    micropython: str
+    image_sha256: str
+    firmware: str
+    beacon_id: str | None
+    image_written: bool
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was not as it should be."""
+        return self.image_written or bool(self.written or self.removed)
+
+
+@dataclass
+class Progress:
+    """What is told on the way. step: what begins now; share: how much of it is done, 0 to 1.
+
+    known: called with MAC address and chip before anything is written; it may raise FanalError.
+    """
+
+    step: Callable[[str], None] = lambda _: None
+    share: Callable[[float], None] = lambda _: None
+    known: Callable[[str, str], None] = lambda *_: None
+
+
+def flash(
+    port: str,
+    images: Images,
+    firmware: FirmwareImage,
+    plan: Plan | None = None,
+    progress: Progress | None = None,
+) -> Flashed:
+    """Bring the board on a port to this release, from whatever state it is in.
+
+    Raises FanalError; running it again after any interruption goes on where it stopped.
+    """
+    plan, progress = plan or Plan(), progress or Progress()
+    progress.step("Looking at the board")
+    done = None if plan.again else _updated(port, images, firmware, plan, progress, _GLANCE_S)
+    if done is not None:
+        return done
+    progress.step("Asking the chip")
+    found, table = esptool_run.read_table(port, plan.baud)
+    image = _image_for(found.chip, images)
+    progress.known(found.mac, found.chip.name)
+    parts = _parts(image, _readable(table), plan)
+    if not plan.again and _has_our_layout(table):
+        # it may only have been asleep; the chip was started anew just now
+        done = _updated(port, images, firmware, plan, progress, _GLANCE_S)
+        if done is not None:
+            return done
+    progress.step("Writing MicroPython")
+    written = esptool_run.write(port, found.chip, parts, baud=plan.baud, on_share=progress.share)
+    _require_same(port, found.mac, written.mac)
+    done = _booted(port, found.mac, image, firmware, progress)
+    if done is None and not plan.again:
+        # what keeps it from starting is in its file system: no keys are there
+        progress.step("Formatting its file system")
+        esptool_run.erase(port, found.chip, VAULT.end, _STALE_BYTES)
+        done = _booted(port, found.mac, image, firmware, progress)
+    if done is None:
+        raise _does_not_start(port)
+    return done
+
+
+# -- a board that runs
+
+
+def _updated(
+    port: str, images: Images, firmware: FirmwareImage, plan: Plan, progress: Progress, s: float
+) -> Flashed | None:
+    """Update the files of a board that runs the right image; None if that needs more."""
+    try:
+        with Repl(port, attach_s=s) as repl:
+            running = look(repl)
+            _require_idle(repl, running, plan)
+            if running.chip is None:
+                raise _no_chip_of_ours(port, running.machine)
+            image = _image_for(running.chip, images)
+            if running.mac is None or not _is_right(running, image):
+                return None
+            progress.known(running.mac, running.chip.name)
+            return _installed(repl, running.mac, image, firmware, progress)
+    except DeviceError as problem:
+        if problem.code not in _NOT_RUNNING:
+            raise
+        return None
+
+
+def _booted(
+    port: str,
+    mac: str,
+    image: EspImage,
+    firmware: FirmwareImage,
+    progress: Progress,
+) -> Flashed | None:
+    """Finish a board whose image was just written: it starts, says what it is, gets its files.
+
+    Return None if it does not start.
+    """
+    progress.step("Waiting for its first start")
+    try:
+        with Repl(port, attach_s=_BOOT_S) as repl:
+            running = look(repl)
+            _require_same(port, mac, running.mac)
+            if not _is_right(running, image):
+                raise ReadBackError(
+                    f"The board on {port} does not run the image that was written.",
+                    "Run the command again.",
+                    port=port,
+                )
+            done = _installed(repl, mac, image, firmware, progress)
+    except DeviceError as problem:
+        if problem.code not in ("no_answer", "nothing_to_run"):
+            raise
+        return None
+    return Flashed(**{**vars(done), "image_written": True})
+
+
+def _installed(
+    repl: Repl, mac: str, image: EspImage, firmware: FirmwareImage, progress: Progress
+) -> Flashed:
+    progress.step("Installing the firmware")
+    done: Installed = install(repl, firmware, on_share=progress.share)
+    if done.changed:
+        progress.step("Asking the firmware")
+        repl.restart()
+    running = look(repl)
+    status = running.status or {}
+    if status.get("fanal") != firmware.manifest.version:
+        raise ReadBackError(
+            f"The board on {repl.port} does not start Fanal {firmware.manifest.version}.",
+            "Run the command again; if it fails again, add --again.",
+            port=repl.port,
+        )
+    return Flashed(
+        mac, image.chip.name, image.version, image.sha256, firmware.manifest.version,
+        status.get("id"), False, done.written, done.removed,
+    )  # fmt: skip
+
+
+def _is_right(running: Running, image: EspImage) -> bool:
+    """Whether a board runs this image, with our partitions."""
+    wanted = partition_table.with_vault(image.partitions, _FLASH_BYTES)
+    places = [(p.label, p.type, p.subtype, p.address, p.size) for p in wanted]
+    there = [(p.label, p.type, p.subtype, p.address, p.size) for p in running.partitions]
+    return running.app == image.app and there == sorted(places, key=lambda place: place[3])
+
+
+def _require_idle(repl: Repl, running: Running, plan: Plan) -> None:
+    if running.status is not None and running.status.get("event") and not plan.disturb:
+        raise FanalError(
+            f"The beacon on {repl.port} is in the middle of an event: somebody may need help.",
+            "Find out; it goes on now. If it is nothing, let it end, or add --disturb.",
+            code="in_event",
+            port=repl.port,
+        )
+
+
+def _require_same(port: str, before: str, after: str | None) -> None:
+    if before != after:
+        raise BoardLost(
+            f"Another board answers on {port} now ({after}).",
+            "Connect one board at a time to this port, and start again.",
+            code="other_board",
+            port=port,
+        )
+
+
+# -- what is written
+
+
+def _image_for(chip: Chip, images: Images) -> EspImage:
+    """Return the image for a chip. Raises DeviceError before anything is erased."""
+    if not chip.supported:
+        raise DeviceError(
+            f"There is no Fanal for the {chip.title}; nothing was changed.",
+            "Use an ESP32, ESP32-C3 or ESP32-S3.",
+            code="unsupported",
+        )
+    image = images.for_chip(chip)
+    if image.chip != chip:
+        raise DeviceError(
+            f"The board has an {chip.title}, and the image is for an {image.chip.title};"
+            " nothing was changed.",
+            "Run the command without --image: it takes the right one.",
+            code="wrong_chip",
+        )
+    return image
+
+
+def _parts(image: EspImage, there: tuple[Partition, ...] | None, plan: Plan) -> list[Part]:
+    """Return what is to be written. there: the partitions that the board has now, None if unknown.
+
+    A vault that is somewhere else holds keys: such a board is refused.
+    """
+    parts = [Part(image.flash_offset, esp_image.with_vault(image, _FLASH_BYTES))]
+    vaults = [p for p in there or () if p.label == VAULT.label]
+    if any(p.address != VAULT.address or p.size != VAULT.size for p in vaults):
+        raise DeviceError(
+            "This board keeps its keys at another place than this release does.",
+            "Retire it with the release that made it, then flash it.",
+            code="layout",
+        )
+    stale = b"\xff" * _STALE_BYTES
+    if there is not None and not vaults:
+        # what lies there belongs to nobody any more, and would look like a vault that is spoiled
+        return [*parts, Part(VAULT.address, b"\xff" * VAULT.size + stale)]
+    return [*parts, Part(VAULT.end, stale)] if plan.again else parts
+
+
+def _readable(table: bytes) -> tuple[Partition, ...] | None:
+    with contextlib.suppress(ImageError):
+        return partition_table.parse(table)
+    return None
+
+
+def _has_our_layout(table: bytes) -> bool:
+    return partition_table.has_vault(_readable(table) or ())
+
+
+# -- what cannot be
+
+
+def _no_chip_of_ours(port: str, machine: str) -> DeviceError:
+    return DeviceError(
+        f"The board on {port} is no ESP32 ({machine}); nothing was changed.",
+        "Use an ESP32, ESP32-C3 or ESP32-S3.",
+        code="unsupported",
+        port=port,
+    )
+
+
+def _does_not_start(port: str) -> FanalError:
+    return FanalError(
+        f"The board on {port} does not start after it was flashed.",
+        "Does it have 4 MB of flash, and enough current? Try a powered hub, or another board.",
+        code="no_start",
+        port=port,
+    )

@@ -1,0 +1,151 @@
+"""Put the firmware's files on a board that runs MicroPython: what differs, and nothing else.
+
+What the firmware needs first goes last: `boot.py` and `main.py` are replaced after everything that
+they import, so that an interrupted update leaves the old program or the new one to start.
+"""
+
+import json
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from fanal.error import DeviceError, ReadBackError
+from fanal.firmware_image import FirmwareImage
+from fanal.repl import Repl, ScriptFailed
+
+_ROOT_FILES = ("boot.py", "main.py")
+_LIBRARY = "lib"
+
+# Every file that the firmware could take for its own, by path, with its SHA-256.
+_HASHES = f"""
+import os, hashlib, json
+from binascii import hexlify
+found, buffer = {{}}, bytearray(1024)
+def see(path):
+    if os.stat(path)[0] & 0x4000:
+        for name in os.listdir(path):
+            see(path + "/" + name)
+        return
+    digest = hashlib.sha256()
+    with open(path, "rb") as file:
+        while True:
+            n = file.readinto(buffer)
+            if not n:
+                break
+            digest.update(memoryview(buffer)[:n])
+    found[path] = hexlify(digest.digest()).decode()
+for name in os.listdir("/"):
+    if name in {(*_ROOT_FILES, _LIBRARY)!r} or name.endswith(".new"):
+        see(name)
+print(json.dumps(found))
+"""
+_FORMAT = """
+import vfs
+from esp32 import Partition
+flash = Partition.find(Partition.TYPE_DATA, label="vfs")[0]
+try:
+    vfs.umount("/")
+except OSError:
+    pass
+vfs.VfsLfs2.mkfs(flash)
+vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32), "/")
+"""
+
+
+@dataclass(frozen=True)
+class Installed:
+    """What had to be done. written, removed: paths on the board."""
+
+    written: tuple[str, ...]
+    removed: tuple[str, ...]
+
+    @property
+    def changed(self) -> bool:
+        """Whether anything was not as shipped."""
+        return bool(self.written or self.removed)
+
+
+def install(
+    repl: Repl,
+    image: FirmwareImage,
+    *,
+    on_share: Callable[[float], None] = lambda _: None,
+) -> Installed:
+    """Make the files of the board those of the image, and read them back.
+
+    on_share: told how much is done, 0 to 1. Raises ReadBackError, DeviceError, BoardLost; run it
+    again after any of them. What is not the firmware's (settings, a vault file) is not touched.
+    """
+    wanted = image.manifest.files
+    there = _files(repl)
+    written = sorted((p for p in wanted if there.get(p) != wanted[p]), key=_urgency)
+    removed = sorted(path for path in there if path not in wanted)
+    _make_folders(repl, written)
+    _write(repl, image, written, on_share)
+    for path in removed:
+        repl.run(f"import os\nos.remove({path!r})")
+    if (written or removed) and _files(repl) != wanted:
+        raise ReadBackError(
+            "The firmware on the board is not what was written.",
+            "Run the command again; if it fails again, the flash of the board is worn out.",
+            port=repl.port,
+        )
+    return Installed(tuple(written), tuple(removed))
+
+
+def _files(repl: Repl) -> dict[str, str]:
+    """Return path -> SHA-256 of the board's files; a board without a file system gets one."""
+    try:
+        printed = repl.run(_HASHES)
+    except ScriptFailed as problem:
+        if problem.kind != "OSError":
+            raise
+        repl.run(_FORMAT)
+        printed = repl.run(_HASHES)
+    found: Any
+    try:
+        found = json.loads(printed)
+    except ValueError:
+        found = None
+    if not isinstance(found, dict):
+        raise DeviceError(
+            f"The files on the board on {repl.port} cannot be listed.",
+            "Run the command again; if it fails again, flash it with --again.",
+            code="garbage", port=repl.port,
+        )  # fmt: skip
+    return {str(path): str(digest) for path, digest in found.items()}
+
+
+def _urgency(path: str) -> tuple[bool, str]:
+    return (path in _ROOT_FILES, path)
+
+
+def _make_folders(repl: Repl, paths: list[str]) -> None:
+    folders = {str(parent) for path in paths for parent in Path(path).parents} - {"."}
+    if folders:
+        names = sorted(Path(folder).as_posix() for folder in folders)
+        repl.run(
+            f"import os\nfor name in {names!r}:\n"
+            "    try:\n        os.mkdir(name)\n    except OSError:\n        pass"
+        )
+
+
+def _write(
+    repl: Repl, image: FirmwareImage, paths: list[str], on_share: Callable[[float], None]
+) -> None:
+    sizes: Mapping[str, int] = image.manifest.sizes
+    total, done = sum(sizes[path] for path in paths), 0
+    for path in paths:
+        try:
+            repl.write_file(path, (image.folder / path).read_bytes())
+        except ScriptFailed as problem:
+            if problem.kind != "OSError":
+                raise
+            raise DeviceError(
+                f"The board on {repl.port} has no room for {path}.",
+                "Files of others may fill it: flash it with --again, which formats it.",
+                code="no_room", port=repl.port,
+            ) from None  # fmt: skip
+        done += sizes[path]
+        on_share(done / total)
