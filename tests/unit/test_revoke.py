@@ -77,6 +77,7 @@ def test_nothing_trusts_it(fleet, board):
     before = only(fleet)
     with pytest.raises(Clash) as verified:
         verify(board, fleet.registry, FILES, "0.1.0")
+    assert board.calls == ["status"]
     with pytest.raises(Clash) as provisioned:
         provision(board, fleet.station, fleet.registry, Request("depot"), now=lambda: NOW)
     for caught in (verified, provisioned):
