@@ -27,9 +27,9 @@ async def provisioned(world, board, settings=None):
         calls.append(f"configure({json.dumps(settings)!r})")
     script = "from beacon import console\n" + "\n".join(f"console.{call}" for call in calls)
     with world.at_pace():
-        board.terminal._on_input(b"\x03\r\x01")
+        board.type_in(b"\x03\r\x01")
         await world.wait_until(lambda: board.console_text.endswith("raw REPL; CTRL-B to exit\r\n>"))
-        board.terminal._on_input(script.encode() + b"\x04")
+        board.type_in(script.encode() + b"\x04")
         await world.wait_until(lambda: "\x04>" in board.console_text)
     assert board.console_text.count('"ok": true') == len(calls)
     board.reset()

@@ -1,11 +1,10 @@
 """The virtual NOR flash: bits only clear, sectors only erase, and power fails where it is told."""
 
-import hashlib
 import itertools
 
 import pytest
-from fanal.sim import flash
-from fanal.sim.flash import PARTITIONS, SECTOR, SIZE, TABLE_ADDRESS, Cut, Flash, PowerCut
+from fanal.sim import flash_content
+from fanal.sim.flash import PARTITIONS, SECTOR, SIZE, Cut, Flash, PowerCut
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -17,11 +16,8 @@ def chip(tmp_path):
     chip.close()
 
 
-def test_a_new_flash_is_blank_but_for_its_partition_table(chip):
-    image = chip.path.read_bytes()
-    assert len(image) == SIZE
-    assert image[:TABLE_ADDRESS] == b"\xff" * TABLE_ADDRESS
-    assert tuple(flash.read_partition_table(image)) == PARTITIONS
+def test_a_new_flash_is_erased(chip):
+    assert chip.path.read_bytes() == b"\xff" * SIZE
 
 
 def test_partitions_touch_nothing_twice_and_end_with_the_chip():
@@ -32,14 +28,6 @@ def test_partitions_touch_nothing_twice_and_end_with_the_chip():
     vault = next(p for p in PARTITIONS if p.label == "vault")
     assert (vault.type, vault.subtype, vault.address, vault.size) == (1, 0x40, 0x200000, 16384)
     assert all(p.address % SECTOR == p.size % SECTOR == 0 for p in PARTITIONS)
-
-
-def test_the_table_ends_with_its_md5():
-    table = flash.partition_table()
-    entries, mark = table[: 32 * len(PARTITIONS)], table[32 * len(PARTITIONS) :]
-    assert mark[:16] == b"\xeb\xeb" + b"\xff" * 14
-    assert mark[16:32] == hashlib.md5(entries).digest()
-    assert set(mark[32:]) == {0xFF}
 
 
 @given(data=st.lists(st.binary(min_size=1, max_size=40), min_size=1, max_size=5))
@@ -99,11 +87,21 @@ def test_an_erase_can_fail_half_way(chip):
 
 def test_files_are_installed_anew_when_they_change(tmp_path):
     (tmp_path / "main.py").write_text("print('one')")
-    first = flash.firmware_flash(tmp_path)
-    assert flash.firmware_flash(tmp_path) is first
+    first = flash_content.with_firmware("esp32c3", tmp_path)
+    assert flash_content.with_firmware("esp32c3", tmp_path) is first
     (tmp_path / "main.py").write_text("print('two')")
-    second = flash.firmware_flash(tmp_path)
+    second = flash_content.with_firmware("esp32c3", tmp_path)
     assert (b"print('two')" in second, b"print('two')" in first) == (True, False)
+
+
+def test_a_bad_sector_keeps_what_it_holds(tmp_path):
+    chip = Flash(tmp_path / "flash.bin", {0x1000})
+    chip.program(0xFFE, bytes(0x1004))
+    assert chip.read(0xFFD, 5) == b"\xff\0\0\xff\xff"
+    assert chip.read(0x1FFF, 4) == b"\xff\0\0\xff"
+    chip.erase(0, 2 * SECTOR)
+    assert chip.read(0, 3 * SECTOR) == b"\xff" * 2 * SECTOR + b"\0\0" + b"\xff" * (SECTOR - 2)
+    chip.close()
 
 
 def test_operations_are_counted_from_the_arming(chip):

@@ -2,7 +2,7 @@
 
 The supervisor owns what outlives a boot (flash, RTC memory, clock, sensors, serial line).
 Deep sleep, a reset and a cut of power are the death of the interpreter; what the next boot is
-told makes the difference. `service.py` answers what the program asks.
+told makes the difference. `service.py` answers what the program asks, `port.py` is the way in.
 """
 
 from __future__ import annotations
@@ -13,18 +13,22 @@ from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fanal.sim import force
+from fanal.sim import bootloader, download, force
+from fanal.sim.bootloader import Found, NotBootable
 from fanal.sim.chip import (
     ASLEEP,
+    BOOT_LOOP,
     BOOTING,
     DEEPSLEEP,
     GENEROUS_HEAP,
     HARD,
     HEAP_BUDGET,
+    HELD,
     MACHINES,
     OFF,
     PROMPT,
     PWRON,
+    ROM,
     RTC_MEMORY,
     RUNNING,
     SOFT,
@@ -33,13 +37,17 @@ from fanal.sim.chip import (
 from fanal.sim.clock import Clock, WallClock
 from fanal.sim.console import Console
 from fanal.sim.device import opcode
-from fanal.sim.flash import Cut, Flash
+from fanal.sim.faults import Faults
+from fanal.sim.flash import Cut, Flash, PowerCut
 from fanal.sim.interpreter import Hatchery, Interpreter
+from fanal.sim.port import Port
+from fanal.sim.rom import CRASH, RUN_APP, Loader
 from fanal.sim.senses import Curve, Senses
 from fanal.sim.service import Service
-from fanal.sim.terminal import Terminal
+from fanal.sim.straps import Straps
 
 _PATIENCE_S = 0.1  # after which a program that asks for nothing is interrupted by a signal
+_LOOP_S = 0.5  # how long a chip tries before its watchdog has it try again
 
 
 @dataclass
@@ -50,18 +58,23 @@ class Bench:
     clock: Clock | WallClock
     air_port: int
     heap_budget: int = HEAP_BUDGET
+    baud: int | None = None  # of every serial line; None for no limit
     # chip -> heap that gives the firmware its budget beyond the stand-ins, found at first boot
     heaps: dict[str, int] = field(default_factory=dict)
 
 
 @dataclass(frozen=True)
 class Identity:
-    """What makes one board this board. seed: of its random numbers, so that runs repeat."""
+    """What makes one board this board. seed: of its random numbers, so that runs repeat.
+
+    needs_vault: it boots no image whose partition table has no vault.
+    """
 
     name: str
     chip: str
     mac: bytes
     seed: int
+    needs_vault: bool = True
 
 
 class Board:
@@ -71,9 +84,13 @@ class Board:
         self.bench, self.identity, self.boot_ms = bench, identity, boot_ms
         self.name, self.chip = identity.name, identity.chip
         self.loop = asyncio.get_running_loop()
-        self.flash = Flash(folder / "flash.bin")
+        self.faults = Faults(identity.seed, on_reset=self.reset)
+        self.flash = Flash(folder / "flash.bin", self.faults.bad_sectors)
         self.senses = Senses()
-        self.terminal = Terminal(folder / "port", self._typed)
+        self.straps = Straps(self._hold, self._release)
+        self._port = Port(folder / "port", self.faults, self._typed, self.straps.set_lines)
+        self._port.line.set_baud(bench.baud)
+        self.needs_vault = identity.needs_vault
         self.console = Console(MACHINES[identity.chip], self._printed)
         self.service = Service(self)
         self.state = OFF
@@ -85,6 +102,10 @@ class Board:
         self.rtc_us = 0  # what the real-time clock showed when this boot began
         self.level = 0
         self.interpreter: Interpreter | None = None
+        self.found: Found | None = None  # what the last boot started
+        self._found_at: tuple[int, str] | None = None  # after so many changes, for which chip
+        self._loader: Loader | None = None
+        self._waits_for_download = False  # as the straps said when they last counted
         self._origin_s = 0.0
         self._typing = bytearray()
         self._ctrl_c_s: float | None = None  # since when one is on its way, on the wall's clock
@@ -95,7 +116,17 @@ class Board:
     @property
     def port(self) -> str:
         """The path that mpremote opens."""
-        return str(self.terminal.link)
+        return str(self._port.link)
+
+    @property
+    def url(self) -> str:
+        """The same line with DTR and RTS, "rfc2217://127.0.0.1:N"."""
+        return self._port.url
+
+    @property
+    def is_plugged(self) -> bool:
+        """Is its port there?"""
+        return self._port.is_plugged
 
     @property
     def console_text(self) -> str:
@@ -105,6 +136,7 @@ class Board:
     def power_on(self) -> None:
         """Connect the battery."""
         if self.state == OFF:
+            self._latch()
             self.boot(PWRON)
 
     def power_off(self) -> None:
@@ -116,11 +148,31 @@ class Board:
     def reset(self) -> None:
         """Press the reset button: power stays, so RTC memory survives."""
         if self.state != OFF:
+            self._latch()
             self.restart(HARD)
+
+    def strap(self, is_low: bool) -> None:
+        """Hold the BOOT button down, or let it go; the next reset or power-on looks at it."""
+        self.straps.is_button_down = is_low
+
+    def unplug(self) -> None:
+        """Take its port away: the link goes, clients are hung up on. The battery stays."""
+        self._port.unplug()
+
+    def plug(self) -> None:
+        """Bring the port back, at the same link and URL."""
+        self._port.plug()
 
     def cut(self, cut: Cut | None) -> None:
         """Arm a cut of power at a flash operation; None disarms."""
         self.flash.arm(cut)
+
+    def power_failed(self, cut: PowerCut) -> None:
+        """An armed cut has struck."""
+        self.power_off()
+        if cut.is_brown_out:
+            self.console.say(b"\r\nBrownout detector was triggered\r\n\r\n")
+            self.power_on()
 
     def cut_after(self, seconds: float) -> None:
         """Cut the power at a moment."""
@@ -165,7 +217,8 @@ class Board:
         self._stop(OFF)
         for edge in self._edges:
             edge.cancel()
-        self.terminal.close()
+        self.straps.close()
+        self._port.close()
         self.flash.close()
 
     # --- from one boot to the next ---
@@ -200,11 +253,32 @@ class Board:
     def start_again(self) -> None:
         """Start the same boot once more (its heap was not yet known)."""
         assert self.interpreter is not None
+        assert self.found is not None
         self.interpreter.kill()
         self.boots -= 1
-        self._start()
+        self._run(self.found)
 
     def _start(self) -> None:
+        """Come out of reset: into the ROM's loader, or into what the flash holds."""
+        if self._waits_for_download:
+            self._enter_loader()
+            return
+        try:
+            self._run(self._look())
+        except NotBootable as reason:
+            self.found = None
+            self.set_state(BOOT_LOOP)
+            self._boot_in_vain(reason.lines, is_first=True)
+
+    def _look(self) -> Found:
+        """Return what the flash holds; on a warm boot only if its image was touched."""
+        state = self.flash.image_changes, self._silicon
+        if self.found is None or self.reset_cause == PWRON or self._found_at != state:
+            self.found = bootloader.find_app(self.flash, self._silicon, self.needs_vault)
+            self._found_at = state
+        return self.found
+
+    def _run(self, found: Found) -> None:
         self.boots += 1
         self.heap_bytes = self.bench.heaps.get(self.chip, GENEROUS_HEAP)
         self.interpreter = Interpreter(
@@ -216,7 +290,7 @@ class Board:
             on_exit=self._exited,
         )
         self.service.began(self.interpreter)
-        self.console.began(self.interpreter)
+        self.console.began(self.interpreter, f"v{found.version} on {found.date}")
         self.set_state(RUNNING)
 
     def _stop(self, state: str) -> None:
@@ -226,6 +300,7 @@ class Board:
         if self.interpreter is not None:
             self.interpreter.kill()
             self.interpreter = None
+        self._loader = None
         self.console.ended()
         self._typing.clear()
         self._ctrl_c_s = None
@@ -239,7 +314,49 @@ class Board:
             return
         self.console.soft_reboot()
         self.reset_cause, self.wake_reason = SOFT, 0
-        self._start()
+        assert self.found is not None
+        self._run(self.found)
+
+    # --- without a program: straps, the ROM's loader, a flash that holds nothing ---
+
+    @property
+    def _silicon(self) -> str:
+        """The name of the chip that it really is."""
+        return self.faults.chip or self.chip
+
+    def _latch(self) -> None:
+        self._waits_for_download = self.straps.is_download
+
+    def _hold(self) -> None:
+        """EN goes low."""
+        if self.state != OFF:
+            self.rtc_us += self.now_us()
+            self._origin_s = self.loop.time()
+            self._stop(HELD)
+
+    def _release(self) -> None:
+        """EN comes up."""
+        if self.state == HELD:
+            self.reset()
+
+    def _enter_loader(self) -> None:
+        self.set_state(ROM)
+        self.console.say(download.greeting(self._silicon))
+        self._loader = download.loader(
+            self._silicon, self.identity.mac, self.flash, self._printed, self._leave_loader
+        )
+
+    def _leave_loader(self, act: str) -> None:
+        """Do what the loader was told. But for RUN_APP, the straps count as they last did."""
+        if act == CRASH:
+            self.console.say(b"Guru Meditation Error: Core  0 panic'ed (Illegal instruction)\r\n")
+        if act == RUN_APP:
+            self._waits_for_download = False
+        self.restart(HARD)
+
+    def _boot_in_vain(self, lines: tuple[str, ...], is_first: bool = False) -> None:
+        self.console.say(download.in_vain(self._silicon, lines, is_first))
+        self.set_timer("boot loop", _LOOP_S, lambda: self._boot_in_vain(lines))
 
     def set_state(self, state: str) -> None:
         """Enter a state."""
@@ -270,14 +387,26 @@ class Board:
 
     # --- the serial line ---
 
+    def type_in(self, data: bytes) -> None:
+        """Type on the serial line, as a client at the other end would."""
+        self._typed(data)
+
     def _printed(self, data: bytes) -> None:
-        self.terminal.write(data)
+        self._port.line.from_chip(data)
 
     def _typed(self, data: bytes) -> None:
         """Take what a client typed; a chip that boots, sleeps or is off does not hear it."""
-        if self.interpreter is not None and self.console.listens:
+        if self._loader is not None:
+            self._load(self._loader, data)
+        elif self.interpreter is not None and self.console.listens:
             self._typing += data
             self._pass_on()
+
+    def _load(self, loader: Loader, data: bytes) -> None:
+        try:
+            loader.feed(data)
+        except PowerCut as cut:
+            self.power_failed(cut)
 
     def _pass_on(self) -> None:
         while self._typing and self.interpreter is not None:

@@ -25,7 +25,7 @@ class Console:
     """The line discipline of one board."""
 
     def __init__(self, machine: str, write: Callable[[bytes], None]) -> None:
-        self._name = f"MicroPython v1.28.0 on 2026-04-06; {machine}".encode()
+        self._machine, self._name = machine, b""
         self._write = write
         self._text = bytearray()
         self._interpreter: Interpreter | None = None
@@ -40,10 +40,18 @@ class Console:
         """Return what was printed, the last megabyte of it."""
         return self._text.decode(errors="replace")
 
-    def began(self, interpreter: Interpreter) -> None:
-        """An interpreter starts; what is typed until it listens goes nowhere."""
+    def began(self, interpreter: Interpreter, build: str) -> None:
+        """An interpreter starts; what is typed until it listens goes nowhere.
+
+        build: of its banner, "v1.28.0 on 2026-04-06".
+        """
+        self._name = f"MicroPython {build}; {self._machine}".encode()
         self._interpreter = interpreter
         self._phase, self._held, self.listens = _PASS, b"", False
+
+    def say(self, data: bytes) -> None:
+        """Print what the chip itself says, which has no program."""
+        self._print(data)
 
     def ended(self) -> None:
         """There is no interpreter any more."""

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING
 
 from fanal.sim.chip import GENEROUS_HEAP, HARD, PROMPT, WDT, WIRING
 from fanal.sim.device import opcode
-from fanal.sim.flash import PARTITIONS, PowerCut
+from fanal.sim.flash import PowerCut
 from fanal.sim.interpreter import Interpreter, Request
 
 if TYPE_CHECKING:
@@ -21,7 +21,6 @@ _HEAP_SLACK = 512  # what a boot takes may differ by that much
 # how long a board may go on alone, and how far it stays from what comes next
 _MOST_FREE_S = 0.25
 _MARGIN_S = 0.001
-_VFS = next(p for p in PARTITIONS if p.label == "vfs")
 
 Wakes = dict[str, tuple[list[int], int]]
 
@@ -93,6 +92,9 @@ class Service:
     def _on_hello(self, _: Request) -> None:
         board = self._board
         identity = board.identity
+        found = board.found
+        assert found is not None
+        vfs = found.file_system
         seed = f"{identity.seed} {identity.mac.hex()} {board.boots}".encode()
         hello = {
             "chip": identity.chip,
@@ -102,7 +104,11 @@ class Service:
             "reset_cause": board.reset_cause,
             "wake_reason": board.wake_reason,
             "runs_main": not board.console.wants_raw,
-            "fresh": board.flash.read(_VFS.address, 64) == b"\xff" * 64,
+            "fresh": board.flash.read(vfs.address, 64) == b"\xff" * 64,
+            "version": found.version,
+            "date": found.date,
+            "app": found.app.address,
+            "vfs": (vfs.address, vfs.size),
             "rtc_us": board.rtc_us,
             "air_port": board.bench.air_port,
             "pins": WIRING[identity.chip],
@@ -147,8 +153,8 @@ class Service:
     def _operate(self, operation: Callable[[], None]) -> None:
         try:
             operation()
-        except PowerCut:
-            self._board.power_off()
+        except PowerCut as cut:
+            self._board.power_failed(cut)
         except ValueError:
             self.answer(status=opcode.REFUSED)
         else:

@@ -6,10 +6,13 @@ The link matters: mpremote treats /dev/pts/N as a special case in which its time
 from __future__ import annotations
 
 import asyncio
+import fcntl
 import os
 import tty
 from collections.abc import Callable
 from pathlib import Path
+
+from fanal.sim.openings import Openings
 
 
 class Terminal:
@@ -21,6 +24,7 @@ class Terminal:
         self._ours, self._theirs = os.openpty()  # both stay open: clients come and go
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
+        self._openings = Openings(os.ttyname(self._theirs))
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(self._theirs))
@@ -28,8 +32,24 @@ class Terminal:
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self._read)
 
+    @property
+    def is_open(self) -> bool:
+        """Has a client opened it?"""
+        return self._openings.count() > 0
+
+    def lock(self) -> None:
+        """Keep clients away that ask for the line for themselves, as mpremote and esptool do."""
+        fcntl.flock(self._theirs, fcntl.LOCK_EX | fcntl.LOCK_NB)
+
+    def unlock(self) -> None:
+        """Let clients in again."""
+        fcntl.flock(self._theirs, fcntl.LOCK_UN)
+
     def write(self, data: bytes) -> None:
-        """Send to whoever is attached. Nobody reading: what does not fit is lost, as on wire."""
+        """Send to whoever is attached. With nobody there, or beyond 64 KB, it is lost."""
+        if not self.is_open:
+            self._waiting.clear()
+            return
         self._waiting += data
         self._flush()
         if len(self._waiting) > 1 << 16:
@@ -40,6 +60,7 @@ class Terminal:
         self._loop.remove_reader(self._ours)
         self._loop.remove_writer(self._ours)
         self.link.unlink(missing_ok=True)
+        self._openings.close()
         os.close(self._ours)
         os.close(self._theirs)
 

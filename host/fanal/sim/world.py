@@ -18,16 +18,16 @@ import tempfile
 from collections.abc import Callable
 from contextlib import AbstractContextManager
 from dataclasses import asdict, dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any, Self
 
 from fanal import firmware_image
-from fanal.sim import clock
+from fanal.sim import clock, flash_content
 from fanal.sim.air import Air
 from fanal.sim.board import Bench, Board, Identity
-from fanal.sim.chip import BOOT_MS, HEAP_BUDGET, WIRING
+from fanal.sim.chip import BOOT_MS, HEAP_BUDGET, WIRING, WITH_FIRMWARE
 from fanal.sim.controller import AirServer
-from fanal.sim.flash import firmware_flash
 from fanal.sim.interpreter import Hatchery
 
 _STATE = "world.json"
@@ -48,7 +48,8 @@ class World:
 
     directory: where boards are kept, a temporary folder if None. seed: of everything random.
     boot_ms: what a chip takes from power to its program. firmware: the folder of an image, the
-    installed one if None; "" for boards that hold nothing.
+    installed one if None; "" for boards that hold nothing but an image. baud: the speed of all
+    serial lines, by the world's clock; None for no limit.
     """
 
     def __init__(
@@ -60,7 +61,9 @@ class World:
         boot_ms: int = BOOT_MS,
         heap_budget: int = HEAP_BUDGET,
         firmware: Path | str | None = None,
+        baud: int | None = None,
     ) -> None:
+        self.baud = baud
         self.seed, self.boot_ms, self.heap_budget = seed, boot_ms, heap_budget
         self.boards: dict[str, Board] = {}
         self._temporary = None
@@ -78,14 +81,18 @@ class World:
         self._server = AirServer(self.air)
         await self._server.start(self._air_port)
         self._bench = Bench(
-            Hatchery(), self.clock, self._server.port, self.heap_budget,
+            Hatchery(), self.clock, self._server.port, self.heap_budget, self.baud,
             _HEAPS.setdefault(self.heap_budget, {}),
         )  # fmt: skip
         self.directory.mkdir(parents=True, exist_ok=True)
         for kept in self._kept():
             self._assemble(
-                Identity(kept["name"], kept["chip"], bytes.fromhex(kept["mac"]), kept["seed"])
-            )
+                Identity(
+                    kept["name"], kept["chip"], bytes.fromhex(kept["mac"]), kept["seed"],
+                    kept.get("needs_vault", True),
+                ),
+                flash_content.blank,
+            )  # fmt: skip
         return self
 
     async def __aexit__(self, *_: object) -> None:
@@ -109,19 +116,28 @@ class World:
         *,
         seed: int | None = None,
         powered: bool = True,
+        blank: bool = False,
+        stock: bool = False,
     ) -> Board:
-        """Add a board, with the firmware in its flash. Raises ValueError if it cannot be."""
+        """Add a board, with an image and the firmware in its flash. Raises ValueError.
+
+        blank: with an erased flash. stock: with MicroPython as published, so without a vault; it
+        boots so.
+        """
         name = name or self._free_name()
         if name in self.boards:
             raise ValueError(f"there is a board called {name} already")
         if chip not in WIRING:
             raise ValueError(f"no such chip: {chip}; known are {', '.join(WIRING)}")
+        if chip not in WITH_FIRMWARE and not (blank or stock):
+            raise ValueError(f"there is no firmware for {chip}: it can be blank or stock")
         if not name.replace("-", "").replace("_", "").isalnum():
             raise ValueError("a board's name is letters, digits, - and _")
         seed = self.seed if seed is None else seed
         mac = bytearray(hashlib.sha256(f"mac {seed} {name}".encode()).digest()[:6])
         mac[0] = mac[0] & 0xFC | 0x02  # locally administered, of nobody's range
-        board = self._assemble(Identity(name, chip, bytes(mac), seed))
+        identity = Identity(name, chip, bytes(mac), seed, needs_vault=not stock)
+        board = self._assemble(identity, partial(self._content, chip, blank, stock))
         self._keep()
         if powered:
             board.power_on()
@@ -156,16 +172,24 @@ class World:
             output, _ = await process.communicate()
         return Outcome(process.returncode or 0, output.decode(errors="replace"))
 
-    def _assemble(self, identity: Identity) -> Board:
+    def _assemble(self, identity: Identity, content: Callable[[], bytes]) -> Board:
+        """Return the board. content: what a flash that is not there yet is made with."""
         folder = self.directory / identity.name
         folder.mkdir(exist_ok=True)
         chip_file = folder / "flash.bin"
-        if not chip_file.exists() and self._firmware != "":
-            image = Path(self._firmware) if self._firmware else firmware_image.locate().folder
-            chip_file.write_bytes(firmware_flash(image))
+        if not chip_file.exists():
+            chip_file.write_bytes(content())
         board = Board(self._bench, identity, folder, self.boot_ms)
         self.boards[identity.name] = board
         return board
+
+    def _content(self, chip: str, blank: bool, stock: bool) -> bytes:
+        if blank:
+            return flash_content.blank()
+        if stock or self._firmware == "":
+            return flash_content.with_image(chip, stock=stock)
+        image = Path(self._firmware) if self._firmware else firmware_image.locate().folder
+        return flash_content.with_firmware(chip, image)
 
     def _free_name(self) -> str:
         number = len(self.boards) + 1

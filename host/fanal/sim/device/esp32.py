@@ -27,9 +27,13 @@ def _read_table():
         _flash.readinto(entry)
         magic, kind, subtype, address, size = struct.unpack_from("<HBBII", entry)
         if magic != _MAGIC:
-            return found
+            break
         label = bytes(entry[12:28]).rstrip(b"\0").decode()
         found.append((kind, subtype, address, size, label, False))
+    if not any(info[4] == "vfs" for info in found):
+        # as the port does: what the table leaves over is the file system
+        found.append((1, 0x81, board.vfs[0], board.vfs[1], "vfs", False))
+    return found
 
 
 _partitions = _read_table()
@@ -39,6 +43,7 @@ _RTC_PINS = {
     "esp32": (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39),
     "esp32s3": tuple(range(22)),
     "esp32c3": tuple(range(6)),
+    "esp32c6": tuple(range(8)),
 }[board.chip]
 
 # what deep sleep hands to the supervisor: kind -> (pins, level)
@@ -106,12 +111,11 @@ class Partition:
     TYPE_DATA = 1
 
     def __init__(self, label):
-        if label in (Partition.BOOT, Partition.RUNNING):
-            label = "factory"
-        elif not isinstance(label, str):
+        is_app = label in (Partition.BOOT, Partition.RUNNING)
+        if not is_app and not isinstance(label, str):
             raise ValueError
         for info in _partitions:
-            if info[4] == label:
+            if info[4] == label or (is_app and info[2] == board.app):
                 self._info = info
                 return
         raise OSError(_ENOENT)

@@ -41,23 +41,27 @@ _FREQUENCIES = {
     "esp32": (20, 40, 80, 160, 240),
     "esp32s3": (20, 40, 80, 160, 240),
     "esp32c3": (20, 40, 80, 160),
+    "esp32c6": (20, 40, 80, 160),
 }[board.chip]
 _PINS = {
     "esp32": tuple(range(20)) + (21, 22, 23, 25, 26, 27) + tuple(range(32, 40)),
     "esp32s3": tuple(range(22)) + tuple(range(26, 49)),
     "esp32c3": tuple(range(22)),
+    "esp32c6": tuple(range(31)),
 }[board.chip]
 _INPUT_ONLY = (34, 35, 36, 37, 38, 39) if board.chip == "esp32" else ()
 _ADC_PINS = {
     "esp32": (0, 2, 4, 12, 13, 14, 15, 25, 26, 27, 32, 33, 34, 35, 36, 37, 38, 39),
     "esp32s3": tuple(range(1, 21)),
     "esp32c3": tuple(range(6)),
+    "esp32c6": tuple(range(7)),
 }[board.chip]
 # the most that each attenuation can measure, in mV
 _FULL_SCALE_MV = {
     "esp32": (950, 1250, 1750, 2450),
     "esp32s3": (950, 1250, 1750, 3100),
     "esp32c3": (750, 1050, 1300, 2500),
+    "esp32c6": (1000, 1300, 1900, 3300),
 }[board.chip]
 
 _frequency = 160000000

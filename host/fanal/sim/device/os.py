@@ -25,15 +25,15 @@ _NAMES = {
     "esp32": "Generic ESP32 module with ESP32",
     "esp32c3": "ESP32C3 module with ESP32C3",
     "esp32s3": "Generic ESP32S3 module with ESP32S3",
+    "esp32c6": "ESP32C6 module with ESP32C6",
 }
-RELEASE = "1.28.0"
 MACHINE = _NAMES[board.chip]
 
 _Uname = namedtuple("uname_result", ("sysname", "nodename", "release", "version", "machine"))
 
 
 def uname():
-    return _Uname("esp32", "esp32", RELEASE, "v1.28.0 on 2026-04-06", MACHINE)
+    return _Uname("esp32", "esp32", board.version, board.build, MACHINE)
 
 
 def sync():
