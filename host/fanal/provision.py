@@ -117,7 +117,13 @@ def provision(
         registry.reserve(wanted, replace=request.may_replace)
         _offer_key(board, station, wanted)
     on_step("Configuring and registering")
-    wanted_settings = {"profile": wanted.profile, **(request.settings or {})}
+    # a board whose file system was formatted gets back what is registered of it
+    kept = known.settings if known is not None and is_complete else {}
+    wanted_settings = {
+        **{name: value for name, value in kept.items() if name in status.settings},
+        "profile": wanted.profile,
+        **(request.settings or {}),
+    }
     settings = _configured(board, status, wanted_settings, must=not is_complete)
     changed = _registered(registry, station, wanted, settings, now())
     on_step("Reading the board again")

@@ -401,3 +401,20 @@ def test_a_board_without_a_mac_address(fleet):
         board.says = {"mac": None}
         run(board, fleet)
     assert len(fleet.registry.beacons()) == 2
+
+
+def test_a_board_whose_settings_were_lost_gets_back_what_is_registered(fleet):
+    board = PaperBoard()
+    run(board, fleet)
+    board.settings = dict(PaperBoard().settings)
+    assert board.settings["hold_ms"] != 2000
+    again = run(board, fleet, Request("shelter-3"))
+    assert board.settings["hold_ms"] == 2000
+    assert fleet.registry.find(again.beacon_id).settings["hold_ms"] == 2000
+
+
+def test_a_setting_that_a_newer_firmware_has_no_more_stops_nothing(fleet):
+    board = PaperBoard()
+    run(board, fleet)
+    del board.settings["hold_ms"]
+    assert run(board, fleet, Request("shelter-3")).changed
