@@ -32,6 +32,7 @@ class _OnlyHttps(urllib.request.HTTPRedirectHandler):
         newurl: str,
     ) -> urllib.request.Request | None:
         if urlsplit(newurl).scheme != "https":
+            fp.close()
             raise IntegrityError(
                 f"{req.host} leads to an address without encryption; nothing was downloaded.",
                 f"Try another server with --from. {_ELSEWHERE}",

@@ -129,8 +129,8 @@ def get(
             )  # fmt: skip
 
     if pin:
-        console.note("Where no checksum is known, the first file that comes is trusted: compare its")
-        console.note("SHA-256 with what another computer got over another network.")
+        console.note("Where no checksum is known, the first file that comes is trusted. Compare")
+        console.note("its SHA-256 with what another computer got over another network.")
     _each(ctx, {chip: partial(one, chip) for chip in chosen}, as_json)
 
 
