@@ -28,7 +28,7 @@ ANSWER_S = 30.0
 ATTACH_S = 20.0
 READ_S = 5.0
 
-_GREETING_S = 0.5
+_GREETING_S = 0.7  # a chip that finds nothing to run says so twice a second or more
 RAW_PROMPT_S = 1.5
 _RESET_S = 8.0
 _RESTART_S = 0.3
@@ -49,6 +49,7 @@ except (ImportError, AttributeError):
 import machine
 machine.reset()
 """
+_NO_PROGRAM = "nothing_to_run"
 _CHUNK_BYTES = 3072  # of a file in one command: its text has to fit into the heap of a board
 
 
@@ -100,8 +101,11 @@ class Repl:
         self._transport = self._open()
         try:
             self._attach()
-        except BaseException:
-            self._hand_back()
+        except BaseException as problem:
+            if getattr(problem, "code", None) == _NO_PROGRAM:
+                self._close()
+            else:
+                self._hand_back()
             raise
         return self
 
@@ -197,7 +201,7 @@ class Repl:
                 raise DeviceError(
                     f"The board on {self.port} is in its boot loader: it has nothing to run.",
                     "Flash it with `fanal flash`.",
-                    code="nothing_to_run",
+                    code=_NO_PROGRAM,
                     port=self.port,
                 )
             time.sleep(0.005)
@@ -214,8 +218,11 @@ class Repl:
         else:
             return True
         finally:
-            with contextlib.suppress(*LOST):
-                self._transport.close()
+            self._close()
+
+    def _close(self) -> None:
+        with contextlib.suppress(*LOST):
+            self._transport.close()
 
     def _leave(self) -> None:
         """Have the board start anew. A call may have been interrupted: get a prompt first."""

@@ -123,7 +123,12 @@ def test_a_missing_extra_is_one_line_to_run(raising, package, extra):
 
 def test_a_missing_extra_costs_only_what_needs_it(monkeypatch, tmp_path):
     monkeypatch.setitem(sys.modules, "mpremote", None)
-    for name in ("fanal.board_link", "mpremote.transport", "mpremote.transport_serial"):
+    for name in (
+        "fanal.board_link",
+        "fanal.repl",
+        "mpremote.transport",
+        "mpremote.transport_serial",
+    ):
         monkeypatch.delitem(sys.modules, name, raising=False)
     fleet = PaperFleet(tmp_path)
     fleet.registry.close()

@@ -39,6 +39,7 @@ from fanal.sim.console import Console
 from fanal.sim.device import opcode
 from fanal.sim.faults import Faults
 from fanal.sim.flash import Cut, Flash, PowerCut
+from fanal.sim.hand import Hand
 from fanal.sim.interpreter import Hatchery, Interpreter
 from fanal.sim.port import Port
 from fanal.sim.rom import CRASH, RUN_APP, Loader
@@ -59,6 +60,7 @@ class Bench:
     air_port: int
     heap_budget: int = HEAP_BUDGET
     baud: int | None = None  # of every serial line; None for no limit
+    has_hands: bool = False  # at the buttons of every board, see hand.py
     # chip -> heap that gives the firmware its budget beyond the stand-ins, found at first boot
     heaps: dict[str, int] = field(default_factory=dict)
 
@@ -88,7 +90,8 @@ class Board:
         self.flash = Flash(folder / "flash.bin", self.faults.bad_sectors)
         self.senses = Senses()
         self.straps = Straps(self._hold, self._release)
-        self._port = Port(folder / "port", self.faults, self._typed, self.straps.set_lines)
+        hand = Hand(lambda: self.state, self._press) if bench.has_hands else None
+        self._port = Port(folder / "port", self.faults, self._typed, self.straps.set_lines, hand)
         self._port.line.set_baud(bench.baud)
         self.needs_vault = identity.needs_vault
         self.console = Console(MACHINES[identity.chip], self._printed)
@@ -154,6 +157,13 @@ class Board:
     def strap(self, is_low: bool) -> None:
         """Hold the BOOT button down, or let it go; the next reset or power-on looks at it."""
         self.straps.is_button_down = is_low
+
+    def _press(self, is_boot_held: bool) -> None:
+        """Press RESET, with BOOT held down or not."""
+        was_down = self.straps.is_button_down
+        self.strap(is_boot_held)
+        self.reset()
+        self.strap(was_down)
 
     def unplug(self) -> None:
         """Take its port away: the link goes, clients are hung up on. The battery stays."""

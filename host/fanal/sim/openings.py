@@ -11,20 +11,23 @@ _EVENT = struct.Struct("iIII")
 
 
 class Openings:
-    """Counts who opened `path` since this began. Raises OSError if the kernel does not tell."""
+    """Counts who opened `path` since this began. Raises OSError if the kernel does not tell.
+
+    fd: readable when the count may have changed.
+    """
 
     def __init__(self, path: str) -> None:
         library = ctypes.CDLL(None, use_errno=True)
-        self._fd: int = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
+        self.fd: int = library.inotify_init1(os.O_NONBLOCK | os.O_CLOEXEC)
         mask = _OPEN | _CLOSE_WRITE | _CLOSE_NOWRITE
-        if self._fd < 0 or library.inotify_add_watch(self._fd, os.fsencode(path), mask) < 0:
+        if self.fd < 0 or library.inotify_add_watch(self.fd, os.fsencode(path), mask) < 0:
             raise OSError(ctypes.get_errno(), "inotify", path)
         self._count = 0
 
     def count(self) -> int:
         """Return how many have it open now."""
         try:
-            while events := os.read(self._fd, 4096):
+            while events := os.read(self.fd, 4096):
                 self._take(events)
         except BlockingIOError:
             pass
@@ -32,7 +35,7 @@ class Openings:
 
     def close(self) -> None:
         """Stop counting."""
-        os.close(self._fd)
+        os.close(self.fd)
 
     def _take(self, events: bytes) -> None:
         at = 0

@@ -7,6 +7,7 @@ from pathlib import Path
 
 from fanal.sim import rfc2217
 from fanal.sim.faults import Faults
+from fanal.sim.hand import Hand
 from fanal.sim.serial_line import SerialLine
 from fanal.sim.terminal import Terminal
 
@@ -14,7 +15,8 @@ from fanal.sim.terminal import Terminal
 class Port:
     """Both ways to a line, and the plug. A server is there once somebody asked for its URL.
 
-    to_chip: what takes bytes from clients. set_lines: what takes DTR and RTS.
+    to_chip: what takes bytes from clients. set_lines: what takes DTR and RTS. hand: whoever helps
+    at the pseudo-terminal, which has neither.
     """
 
     def __init__(
@@ -23,9 +25,11 @@ class Port:
         faults: Faults,
         to_chip: Callable[[bytes], None],
         set_lines: Callable[[bool, bool], None],
+        hand: Hand | None = None,
     ) -> None:
         self.link, self.set_lines = link, set_lines
         self.line = SerialLine(faults, to_chip)
+        self._hand = hand
         faults.on_unplug = self.unplug
         self._server: rfc2217.Server | None = None
         self._terminal: Terminal | None = None
@@ -49,7 +53,7 @@ class Port:
         """Bring the port back, where it was."""
         if self._terminal is not None:
             return
-        terminal = self._terminal = Terminal(self.link, self._typed)
+        terminal = self._terminal = Terminal(self.link, self._typed, self._left)
         self.line.attach(terminal.write)
         if self._server is not None:
             self._server.listen()
@@ -73,7 +77,13 @@ class Port:
 
     def _typed(self, data: bytes) -> None:
         assert self._terminal is not None
+        if self._hand is not None and not self.line.is_taken:
+            self._hand.saw(data)
         self.line.from_client(self._terminal.write, data)
+
+    def _left(self) -> None:
+        if self._hand is not None:
+            self._hand.let_go()
 
     # --- what the server of RFC 2217 needs ---
 

@@ -16,11 +16,19 @@ from fanal.sim.openings import Openings
 
 
 class Terminal:
-    """A pseudo-terminal at `link`; what a client types goes to `on_input(bytes)`."""
+    """A pseudo-terminal at `link`; what a client types goes to `on_input(bytes)`.
 
-    def __init__(self, link: Path, on_input: Callable[[bytes], None]) -> None:
+    on_left: called when the last client has closed it.
+    """
+
+    def __init__(
+        self,
+        link: Path,
+        on_input: Callable[[bytes], None],
+        on_left: Callable[[], None] = lambda: None,
+    ) -> None:
         self.link = link
-        self._on_input = on_input
+        self._on_input, self._on_left = on_input, on_left
         self._ours, self._theirs = os.openpty()  # both stay open: clients come and go
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
@@ -31,6 +39,8 @@ class Terminal:
         self._waiting = bytearray()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self._read)
+        self._was_open = False
+        self._loop.add_reader(self._openings.fd, self._look_who_is_there)
 
     @property
     def is_open(self) -> bool:
@@ -59,10 +69,16 @@ class Terminal:
         """Take the line away, as unplugging does."""
         self._loop.remove_reader(self._ours)
         self._loop.remove_writer(self._ours)
+        self._loop.remove_reader(self._openings.fd)
         self.link.unlink(missing_ok=True)
         self._openings.close()
         os.close(self._ours)
         os.close(self._theirs)
+
+    def _look_who_is_there(self) -> None:
+        was_open, self._was_open = self._was_open, self.is_open
+        if was_open and not self._was_open:
+            self._on_left()
 
     def _read(self) -> None:
         try:

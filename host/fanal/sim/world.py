@@ -49,7 +49,8 @@ class World:
     directory: where boards are kept, a temporary folder if None. seed: of everything random.
     boot_ms: what a chip takes from power to its program. firmware: the folder of an image, the
     installed one if None; "" for boards that hold nothing but an image. baud: the speed of all
-    serial lines, by the world's clock; None for no limit.
+    serial lines, by the world's clock; None for no limit. hands: whether somebody presses BOOT and
+    RESET for tools at a pseudo-terminal (hand.py).
     """
 
     def __init__(
@@ -62,8 +63,10 @@ class World:
         heap_budget: int = HEAP_BUDGET,
         firmware: Path | str | None = None,
         baud: int | None = None,
+        hands: bool = False,
     ) -> None:
         self.baud = baud
+        self._has_hands = hands
         self.seed, self.boot_ms, self.heap_budget = seed, boot_ms, heap_budget
         self.boards: dict[str, Board] = {}
         self._temporary = None
@@ -81,7 +84,7 @@ class World:
         self._server = AirServer(self.air)
         await self._server.start(self._air_port)
         self._bench = Bench(
-            Hatchery(), self.clock, self._server.port, self.heap_budget, self.baud,
+            Hatchery(), self.clock, self._server.port, self.heap_budget, self.baud, self._has_hands,
             _HEAPS.setdefault(self.heap_budget, {}),
         )  # fmt: skip
         self.directory.mkdir(parents=True, exist_ok=True)
