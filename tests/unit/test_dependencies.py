@@ -29,6 +29,7 @@ OWNERS = {
     "pyrage": ("keyring.py",),
     "segno": ("label_drawing.py",),
     "PIL": ("label.py", "label_drawing.py"),
+    "matplotlib": ("power_plot.py",),
     "sqlalchemy": ("registry.py", "heard_log.py", "database.py", "schema.py"),
 }
 # Where nothing may read a clock, a file, a socket or a random number.

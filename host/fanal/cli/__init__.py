@@ -43,6 +43,7 @@ VERBS = {
     "drill": Verb("fanal.cli.drill", "drill_command", "Arm a rehearsal, or take it back."),
     "listen": Verb("fanal.cli.listen", "listen_command", "Hear beacons, and name what is heard."),
     "decode": Verb("fanal.cli.decode", "decode_command", "Explain a packet, field by field."),
+    "power": Verb("fanal.cli.power", "power_command", "Reckon how long a battery lasts."),
     "support": Verb("fanal.cli.support", "support_command", "Pack one file for whoever helps."),
     "sim": Verb("fanal.cli.sim", "sim_group", "The virtual bench: boards and air, no hardware."),
     "demo": Verb("fanal.cli.demo", "demo_command", "Watch one squeeze from end to end."),
