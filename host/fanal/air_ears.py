@@ -16,7 +16,7 @@ from fanal.radio import DEAF, Radio, RadioState
 from fanal.resolver import Resolver
 from fanal.sighting import Outcome, PageMatched, Refusal, Sighting, SignatureVerified
 
-_MOST_NOTED = 20_000
+_MOST_FOREIGN = 10_000  # anyone can send them
 
 
 class NotingResolver(Resolver):
@@ -29,13 +29,16 @@ class NotingResolver(Resolver):
     ) -> None:
         """As of any resolver."""
         self.noted: list[Heard] = []
+        self._foreign = 0
         super().__init__(watched, lines)
 
     def take(self, heard: Heard) -> list[Outcome]:
         """Resolve as ever."""
-        if len(self.noted) < _MOST_NOTED:
+        found = super().take(heard)
+        self._foreign += isinstance(found[0], Refusal)
+        if self._foreign < _MOST_FOREIGN or not isinstance(found[0], Refusal):
             self.noted.append(heard)
-        return super().take(heard)
+        return found
 
     def frame(self, heard: Heard, events: Collection[int]) -> Frame:
         """Return what a frame is, now that everything is known. events: those that are genuine."""

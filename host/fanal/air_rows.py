@@ -114,8 +114,8 @@ def _nothing(found: Overheard, limits: Limits, hint: str) -> Check:
     if found.sightings:
         what = f"only replays of earlier events in {limits.patience_s:.0f} s"
     elif found.frames:
-        what += f", but {_counted(len(found.frames), 'frame')} that is not its"
-    return _bad("heard", f"{what}, and the radio hears others: {hint}", _FAILED)
+        what += f", but {_counted(len(found.frames), 'frame')} of another beacon"
+    return _bad("heard", f"{what}, and the radio is not deaf: {hint}", _FAILED)
 
 
 def _heard(found: Overheard) -> Check:
@@ -138,7 +138,8 @@ def _activation(wired: Verification, found: Overheard) -> Check:
 
 
 def _event(wired: Verification, found: Overheard) -> Check:
-    wrong = sorted({seen.event for seen in found.genuine} - {wired.next_event})
+    tests = {seen.event for seen in found.genuine if is_self_test(seen)}
+    wrong = sorted((tests or {found.genuine[0].event}) - {wired.next_event})
     if wrong:
         heard = ", ".join(map(str, wrong))
         return _bad("event number", f"heard {heard}, the vault said {wired.next_event}", _INTEGRITY)
