@@ -192,6 +192,11 @@ def an_address_for_two_units(beacon: PaperBeacon) -> Frames:
     return [replace(f, address=own(f"{(f.t_ms - T0) // 4000:012x}")) for f in self_test(beacon)]
 
 
+def an_address_that_changes_late(beacon: PaperBeacon) -> Frames:
+    return [replace(f, address=own(f"{(f.t_ms - T0 + 1700) // 2000:012x}"))
+            for f in self_test(beacon)]  # fmt: skip
+
+
 def an_address_that_lingers(beacon: PaperBeacon) -> Frames:
     """Pages of a unit still come from the address of the unit before, and no second alert does."""
     return [
@@ -251,6 +256,7 @@ def garbage_from_its_address(beacon: PaperBeacon) -> Frames:
         (no_pages, {"signature"}, 4), (two_pages, {"signature"}, 4),
         (signed_by_another, {"signature"}, 4), (signed_as_an_alert, {"signature"}, 4),
         (one_address, {"address"}, 1), (an_address_for_two_units, {"address"}, 1),
+        (an_address_that_changes_late, {"address"}, 1),
         (an_address_that_lingers, {"address"}, 1), (a_static_address, {"address"}, 1),
         (a_resolvable_address, {"address"}, 1), (weak, {"rssi"}, 1), (strong, {"rssi"}, 1),
         (on_air_too_long, {"silence"}, 1), (pages_after_the_end, {"silence"}, 1),
@@ -339,7 +345,9 @@ def heard_before(fleet: PaperFleet, beacon: PaperBeacon) -> list[Heard]:
 
 
 def test_replays_are_not_this_self_test(fleet: PaperFleet, beacon: PaperBeacon) -> None:
-    result = Stage(fleet, beacon, 2).check(heard_before(fleet, beacon))
+    stage = Stage(fleet, beacon, 2)
+    result = stage.check(heard_before(fleet, beacon))
+    assert stage.lasted_s >= stage.limits.patience_s
     assert (set(outcomes(result)), result.exit_code) == ({"heard"}, 1)
     assert "only replays" in reason(result, "heard")
     assert fleet.registry.find(beacon.id).newest_event == 1
@@ -350,6 +358,7 @@ def test_replays_beside_it_are_named(fleet: PaperFleet, beacon: PaperBeacon) -> 
     result = Stage(fleet, beacon, 2).check(sorted(both, key=lambda frame: frame.t_ms))
     assert (those(result, FAIL), result.exit_code) == ({"frames"}, 4)
     assert reason(result, "frames") == "replays of event 1"
+    assert result.frames == 200
 
 
 # -- what cannot be seen is a warning
