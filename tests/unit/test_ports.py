@@ -270,6 +270,20 @@ def test_one_bad_device_never_spoils_the_list():
     assert "5ec7e7" not in repr(found)
 
 
+HANGS = """
+import threading
+from fanal.probe import probe
+print(probe(["x"], lambda _: threading.Event().wait(), limit_s=0.1)["x"].code)
+"""
+
+
+def test_a_device_that_hangs_keeps_no_command_from_ending():
+    done = subprocess.run(
+        [sys.executable, "-c", HANGS], capture_output=True, text=True, check=True, timeout=60
+    )
+    assert done.stdout == "hangs\n"
+
+
 def test_they_are_asked_all_at_once():
     together = threading.Barrier(20)
 

@@ -33,7 +33,7 @@ VERBS = {
     "flash": Verb("fanal.cli.flash", "flash_command", "Put MicroPython and Fanal on boards."),
     "deploy": Verb("fanal.cli.deploy", "deploy_command", "Flash, provision, verify, label."),
     "provision": Verb("fanal.cli.provision", "provision_command", "Give a beacon its identity."),
-    "verify": Verb("fanal.cli.verify", "verify_command", "Check a beacon on the wire, row by row."),
+    "verify": Verb("fanal.cli.verify", "verify_command", "Check a beacon by wire and by radio."),
     "label": Verb("fanal.cli.label", "label_command", "Make labels: the id, and a QR code of it."),
     "list": Verb("fanal.cli.beacons", "list_command", "Show the beacons of the fleet."),
     "retire": Verb("fanal.cli.retire", "retire_command", "Erase a beacon, and mark it."),
@@ -136,6 +136,10 @@ def _report(error: Exception, session: Session | None, verb: str | None) -> int:
             code="unexpected",
         )
     print_error(problem, as_json=session is not None and session.as_json)
+    if session is not None:
+        from fanal import error_log
+
+        error_log.note(session.fleet_dir, verb, problem, error)
     return problem.exit_code
 
 

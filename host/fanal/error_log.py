@@ -1,0 +1,82 @@
+"""The last failures of commands on this fleet, for whoever helps: which, when, where in the code.
+
+No sentence of theirs is kept, since a sentence may name a place. A log that cannot be written
+must not hide the failure itself, so nothing here ever raises.
+"""
+
+import json
+import os
+import re
+import secrets
+import traceback
+from contextlib import suppress
+from datetime import UTC, datetime
+from importlib.metadata import version
+from pathlib import Path
+from typing import Any
+
+from fanal.error import FanalError, UsageError
+
+ERRORS_FILE = "errors.jsonl"
+MOST = 50
+
+_FIELDS = ("at", "fanal", "command", "code", "exit_code", "type", "where")
+_WORD = re.compile(r"[a-z_]{1,40}")  # a board may call its refusal what it likes
+_LONGEST_FILE = 1 << 18
+
+
+def note(fleet_dir: Path, command: str | None, problem: FanalError, cause: Exception) -> None:
+    """Keep one failure in the fleet's folder, if there is a fleet; usage errors are not kept.
+
+    problem: as it was told. cause: the exception, of which type and place in the code are kept.
+    """
+    if isinstance(problem, UsageError) or not (fleet_dir / "registry.db").exists():
+        return
+    line = {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fanal": version("fanal"),
+        "command": command,
+        "code": problem.code if _WORD.fullmatch(problem.code) else "other",
+        "exit_code": problem.exit_code,
+        "type": type(cause).__name__,
+        "where": [
+            f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(cause.__traceback__)[-8:]
+        ],
+    }
+    with suppress(OSError):
+        _append(fleet_dir / ERRORS_FILE, line)
+
+
+def last(fleet_dir: Path) -> list[dict[str, Any]]:
+    """Return the failures that were kept, oldest first; what cannot be read is left out."""
+    found = []
+    for line in _lines(fleet_dir / ERRORS_FILE):
+        with suppress(ValueError):
+            entry = json.loads(line)
+            if isinstance(entry, dict):
+                found.append({name: entry.get(name) for name in _FIELDS})
+    return found
+
+
+def _append(path: Path, line: dict[str, Any]) -> None:
+    lines = [*_lines(path), json.dumps(line)][-MOST:]
+    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
+    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
+    try:
+        with os.fdopen(handle, "w", encoding="utf-8") as file:
+            file.write("\n".join(lines) + "\n")
+        os.replace(temporary, path)
+    except BaseException:
+        with suppress(OSError):
+            temporary.unlink()
+        raise
+
+
+def _lines(path: Path) -> list[str]:
+    try:
+        with path.open("rb") as file:
+            text = file.read(_LONGEST_FILE).decode("utf-8", "replace")
+    except OSError:
+        return []
+    return [line for line in text.splitlines() if line.strip()]
