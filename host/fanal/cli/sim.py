@@ -13,7 +13,10 @@ from fanal.cli import console
 if TYPE_CHECKING:
     from fanal.sim.world import World
 
-_CHIPS = ["esp32", "esp32c3", "esp32s3"]
+_CHIPS = ["esp32", "esp32c3", "esp32s3", "esp32c6"]
+_FAULTS = [
+    "noise", "loss", "unplug", "reset", "brown-out", "slow", "bad-block", "wrong-chip", "none",
+]  # fmt: skip
 _AIR_PORT = 7100
 
 
@@ -67,43 +70,62 @@ def sim_group(ctx: click.Context, directory: Path | None) -> None:
 
 
 @sim_group.command(
-    epilog=_examples("start", "start --boards 3 --chip esp32s3", "start --air-port 0 --seed 7")
+    epilog=_examples(
+        "start",
+        "start --boards 3 --chip esp32s3",
+        "start --blank --boards 8 --baud 460800",
+        "start --air-port 0 --seed 7",
+    )
 )
 @click.option("--boards", "count", default=1, show_default=True, type=click.IntRange(0, 200),
               help="How many boards there are at least.")  # fmt: skip
 @click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@click.option("--blank", is_flag=True, help="New boards with an erased flash, to be flashed.")
+@click.option("--baud", type=click.IntRange(300, 4_000_000),
+              help="Speed of all serial lines. Default: as fast as this computer.")  # fmt: skip
 @click.option("--air-port", default=_AIR_PORT, show_default=True, type=click.IntRange(0, 65535),
               help="TCP port of the air; 0 for any.")  # fmt: skip
 @click.option("--seed", default=0, help="Of everything random: keys, addresses, losses.")
 @_pass_bench
-def start(bench: _Bench, count: int, chip: str, air_port: int, seed: int) -> None:
+def start(
+    bench: _Bench,
+    count: int,
+    chip: str,
+    blank: bool,
+    baud: int | None,
+    air_port: int,
+    seed: int,
+) -> None:
     """Run boards and an air until Ctrl-C. The boards keep their flash in the folder.
 
     A seed that is known makes the beacons' keys known: such a bench is for trying things only.
     """
     import asyncio
 
-    asyncio.run(_serve(bench.directory, count, chip, air_port, seed))
+    if chip == "esp32c6" and not blank:
+        raise click.UsageError("There is no firmware for esp32c6: add --blank.")
+    from fanal.sim.world import World
+
+    world = World(bench.directory, seed=seed, air_port=air_port, baud=baud)
+    asyncio.run(_serve(world, count, chip, blank))
 
 
-async def _serve(directory: Path, count: int, chip: str, air_port: int, seed: int) -> None:
+async def _serve(world: World, count: int, chip: str, blank: bool) -> None:
     import asyncio
     import os
     import signal
 
     from fanal.error import EnvironmentFault
     from fanal.sim.control import Control, require_free
-    from fanal.sim.world import World
 
-    require_free(directory)
-    world = World(directory, seed=seed, air_port=air_port)
+    require_free(world.directory)
     try:
         await world.__aenter__()
     except OSError as error:
         if error.filename:
             raise  # the folder, not the port
         raise EnvironmentFault(
-            f"The air cannot use port {air_port}: {os.strerror(error.errno or 0)}.",
+            f"The air cannot use port {world.air_port}: {os.strerror(error.errno or 0)}.",
             "Another bench may run; stop it, or choose another --air-port.",
         ) from None
     stop = asyncio.Event()
@@ -114,7 +136,7 @@ async def _serve(directory: Path, count: int, chip: str, air_port: int, seed: in
             for board in world.boards.values():
                 board.power_on()
             while len(world.boards) < count:
-                world.add_board(chip=chip)
+                world.add_board(chip=chip, blank=blank)
             _introduce(world)
             await stop.wait()
     finally:
@@ -123,12 +145,16 @@ async def _serve(directory: Path, count: int, chip: str, air_port: int, seed: in
 
 
 def _introduce(world: World) -> None:
-    rows = [(board.name, board.chip, board.port) for board in world.boards.values()]
-    _echo_table(("board", "chip", "port"), rows)
-    click.echo(f"\nThe air is at {world.air_address}. Try, from another terminal:\n")
-    if rows:
-        click.echo(f"  mpremote connect {rows[0][2]} ls")
-        click.echo(f"  fanal provision --port {rows[0][2]} --site SITE")
+    boards = list(world.boards.values())
+    rows = [(board.name, board.chip, board.url, board.port) for board in boards]
+    _echo_table(("board", "chip", "url", "port"), rows)
+    click.echo("\nA url has DTR and RTS, as a USB adapter has. So that Fanal finds the boards:\n")
+    urls = " ".join(board.url for board in boards)
+    click.echo(f'  export FANAL_PORTS="{urls}"\n')
+    click.echo(f"The air is at {world.air_address}. Try, from another terminal:\n")
+    if boards:
+        click.echo(f"  mpremote connect {boards[0].port} ls")
+        click.echo(f"  fanal provision --port {boards[0].port} --site SITE")
     click.echo(f"  fanal listen --air {world.air_address}")
     click.echo(f"  fanal sim --dir {world.directory} squeeze hold\n")
     click.echo("Ctrl-C ends it; the boards and what is in their flash stay.")
@@ -158,11 +184,12 @@ def status(bench: _Bench, as_json: bool) -> None:
             board["state"],
             str(board["boots"]),
             f"{board['battery_mv'] / 1000:.2f} V",
+            board["url"] if board["plugged"] else "unplugged",
             board["port"],
         )
         for board in answer["boards"]
     ]
-    _echo_table(("board", "chip", "state", "boots", "battery", "port"), rows)
+    _echo_table(("board", "chip", "state", "boots", "battery", "url", "port"), rows)
     lost = f"{answer['loss']:.0%} lost, {answer['duplicate']:.0%} repeated"
     recording = ", recording" if answer["recording"] else ""
     click.echo(f"air {answer['air']}: {answer['frames']} packets sent, {lost}{recording}")
@@ -238,6 +265,78 @@ def cut(
     click.echo(f"{answer['board']}: a power cut is armed")
 
 
+@sim_group.command(
+    name="boot-button", epilog=_examples("boot-button hold", "boot-button release b2")
+)
+@click.argument("deed", type=click.Choice(["hold", "release"]))
+@_board_argument
+@_pass_bench
+def boot_button(bench: _Bench, deed: str, board: str | None) -> None:
+    """Hold the BOOT button down, or let it go. A reset with it down enters the serial ROM."""
+    answer = bench.ask("boot button", board=board, is_down=deed == "hold")
+    click.echo(f"{answer['board']}: BOOT {'held down' if deed == 'hold' else 'let go'}")
+
+
+@sim_group.command(epilog=_examples("unplug", "unplug b2"))
+@_board_argument
+@_pass_bench
+def unplug(bench: _Bench, board: str | None) -> None:
+    """Pull a board's cable: its port vanishes. Its battery stays."""
+    click.echo(f"{bench.ask('plug', board=board, is_in=False)['board']}: unplugged")
+
+
+@sim_group.command(epilog=_examples("plug", "plug b2"))
+@_board_argument
+@_pass_bench
+def plug(bench: _Bench, board: str | None) -> None:
+    """Put a board's cable back in."""
+    click.echo(f"{bench.ask('plug', board=board, is_in=True)['board']}: plugged in")
+
+
+@sim_group.command(
+    epilog=_examples(
+        "fault b1 noise --every 5000",
+        "fault b1 loss --rate 0.001 --direction in",
+        "fault b1 unplug --at 20000",
+        "fault b1 brown-out --at 12",
+        "fault b1 slow --baud 9600",
+        "fault b1 bad-block --at 0x20000",
+        "fault b1 wrong-chip --chip esp32s3",
+        "fault b1 none",
+    )
+)
+@click.argument("board")
+@click.argument("kind", type=click.Choice(_FAULTS))
+@click.option("--at", metavar="N", help="A byte on the line, an operation or an address of flash.")
+@click.option("--every", type=click.IntRange(min=1), help="One in so many bytes.")
+@click.option("--rate", type=click.FloatRange(0, 1), help="A share of all bytes, by chance.")
+@click.option("--baud", type=click.IntRange(10, 4_000_000))
+@click.option("--chip", type=click.Choice(_CHIPS))
+@click.option("--direction", type=click.Choice(["in", "out"]), help="Into the board, or out of it.")
+@_pass_bench
+def fault(
+    bench: _Bench,
+    board: str,
+    kind: str,
+    at: str | None,
+    every: int | None,
+    rate: float | None,
+    baud: int | None,
+    chip: str | None,
+    direction: str | None,
+) -> None:
+    """Let something go wrong on a board's line or in its chip; `none` ends it."""
+    try:
+        number = None if at is None else int(at, 0)
+    except ValueError:
+        raise click.UsageError("--at takes a number, such as 4096 or 0x1000.") from None
+    answer = bench.ask(
+        "fault", board=board, kind=kind, at=number, every=every, rate=rate, baud=baud, chip=chip,
+        direction=direction,
+    )  # fmt: skip
+    click.echo(f"{answer['board']}: {kind}" if kind != "none" else f"{board}: nothing goes wrong")
+
+
 @sim_group.command(epilog=_examples("loss 0.5", "loss 0.9 --listener porch", "loss 0"))
 @click.argument("share", type=click.FloatRange(0, 1))
 @click.option("--listener", help="Only for the listener of this name.")
@@ -304,15 +403,18 @@ def boards() -> None:
     """More boards."""
 
 
-@boards.command(name="add", epilog=_examples("boards add", "boards add b2 --chip esp32"))
+@boards.command(
+    name="add", epilog=_examples("boards add", "boards add b2 --chip esp32", "boards add --blank")
+)
 @click.argument("name", required=False)
 @click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@click.option("--blank", is_flag=True, help="With an erased flash, to be flashed.")
 @console.json_option
 @_pass_bench
-def add_board(bench: _Bench, name: str | None, chip: str, as_json: bool) -> None:
+def add_board(bench: _Bench, name: str | None, chip: str, blank: bool, as_json: bool) -> None:
     """Add a board to the running bench."""
-    answer = bench.ask("add", name=name, chip=chip)
+    answer = bench.ask("add", name=name, chip=chip, blank=blank)
     if as_json:
         console.print_json(answer)
     else:
-        click.echo(f"{answer['name']} {answer['chip']} {answer['port']}")
+        click.echo(f"{answer['name']} {answer['chip']} {answer['url']} {answer['port']}")

@@ -86,7 +86,7 @@ class Board:
         self.bench, self.identity, self.boot_ms = bench, identity, boot_ms
         self.name, self.chip = identity.name, identity.chip
         self.loop = asyncio.get_running_loop()
-        self.faults = Faults(identity.seed, on_reset=self.reset)
+        self.faults = Faults(identity.seed, on_reset=self.reset, on_brown_out=self.brown_out_at)
         self.flash = Flash(folder / "flash.bin", self.faults.bad_sectors)
         self.senses = Senses()
         self.straps = Straps(self._hold, self._release)
@@ -176,6 +176,10 @@ class Board:
     def cut(self, cut: Cut | None) -> None:
         """Arm a cut of power at a flash operation; None disarms."""
         self.flash.arm(cut)
+
+    def brown_out_at(self, operation: int | None) -> None:
+        """Let the supply dip at that flash operation from now on, 0 the next; None for never."""
+        self.flash.arm(None if operation is None else Cut(operation, is_brown_out=True))
 
     def power_failed(self, cut: PowerCut) -> None:
         """An armed cut has struck."""

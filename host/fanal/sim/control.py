@@ -19,6 +19,7 @@ from fanal.sim import force, tape
 from fanal.sim.air import Reception
 from fanal.sim.board import Board
 from fanal.sim.chip import OFF
+from fanal.sim.faults import DIRECTIONS
 from fanal.sim.flash import Cut
 from fanal.sim.world import World
 
@@ -192,8 +193,31 @@ class Control:
         return {}
 
     def _add(self, request: Request) -> dict[str, Any]:
-        board = self._world.add_board(request.get("name"), request["chip"])
+        board = self._world.add_board(
+            request.get("name"), request["chip"], blank=request.get("blank", False)
+        )
         return _describe(board)
+
+    def _fault(self, request: Request) -> dict[str, Any]:
+        board = self._board(request)
+        names = ("at", "every", "rate", "baud", "chip")
+        values = {name: request[name] for name in names if request.get(name) is not None}
+        direction = request.get("direction")
+        board.faults.set(request["kind"], direction=direction and DIRECTIONS[direction], **values)
+        return {"board": board.name}
+
+    def _plug(self, request: Request) -> dict[str, Any]:
+        board = self._board(request)
+        if request["is_in"]:
+            board.plug()
+        else:
+            board.unplug()
+        return {"board": board.name}
+
+    def _boot_button(self, request: Request) -> dict[str, Any]:
+        board = self._board(request)
+        board.strap(bool(request["is_down"]))
+        return {"board": board.name}
 
 
 def _describe(board: Board) -> dict[str, Any]:
@@ -201,6 +225,8 @@ def _describe(board: Board) -> dict[str, Any]:
         "name": board.name,
         "chip": board.chip,
         "port": board.port,
+        "url": board.url,
+        "plugged": board.is_plugged,
         "mac": board.identity.mac.hex(":"),
         "state": board.state,
         "boots": board.boots,
@@ -236,4 +262,7 @@ _DEEDS: dict[str, Callable[[Control, Request], dict[str, Any]]] = {
     "replay": Control._replay,
     "forge": Control._forge,
     "add": Control._add,
+    "fault": Control._fault,
+    "plug": Control._plug,
+    "boot button": Control._boot_button,
 }

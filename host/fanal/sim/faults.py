@@ -15,17 +15,23 @@ from fanal.sim.registers import SILICON
 
 TO_CHIP, TO_HOST = "to chip", "to host"
 
-# what `set` takes, each with what its number says
-KINDS = {
-    "noise": "every N bytes one bit flips (--rate SHARE: of all bytes, by chance)",
-    "loss": "every N bytes one is lost (--rate SHARE: of all bytes, by chance)",
-    "unplug": "the port vanishes after N bytes; `fanal sim plug` brings it back",
-    "reset": "the chip resets after N bytes",
-    "brown-out": "the supply dips at flash operation N from now, and the chip resets",
-    "slow": "the line runs at N baud",
-    "bad-block": "the flash sector at address N takes no erase and no write",
-    "wrong-chip": "the chip is one of another kind (--chip)",
-    "none": "nothing goes wrong any more",
+DIRECTIONS = {"in": TO_CHIP, "out": TO_HOST}  # as seen from the chip
+
+NOISE, LOSS, UNPLUG, RESET = "noise", "loss", "unplug", "reset"
+BROWN_OUT, SLOW, BAD_BLOCK, WRONG_CHIP, NONE = (
+    "brown-out", "slow", "bad-block", "wrong-chip", "none",
+)  # fmt: skip
+# kind -> what it is, and the values of which it needs one
+KINDS: dict[str, tuple[str, tuple[str, ...]]] = {
+    NOISE: ("a bit flips, every so many bytes or in a share of them", ("every", "rate")),
+    LOSS: ("a byte is lost, every so many or a share of them", ("every", "rate")),
+    UNPLUG: ("the port vanishes after so many bytes; `plug` brings it back", ("at",)),
+    RESET: ("the chip resets after so many bytes", ("at",)),
+    BROWN_OUT: ("the supply dips at that flash operation from now on; the chip resets", ("at",)),
+    SLOW: ("the line runs at this speed", ("baud",)),
+    BAD_BLOCK: ("the sector at this address takes no erase and no write", ("at",)),
+    WRONG_CHIP: ("the chip is one of another kind", ("chip",)),
+    NONE: ("nothing goes wrong any more", ()),
 }
 
 
@@ -48,7 +54,8 @@ class _Wear:
 class Faults:
     """The faults of one board. seed: of those that come by chance.
 
-    on_unplug, on_reset: called when their byte has passed. A direction of None means both.
+    on_unplug, on_reset: called when their byte has passed. on_brown_out: takes the flash operation,
+    counted from 0, at which the supply is to dip; None for never. A direction of None means both.
     """
 
     seed: int = 0
@@ -57,6 +64,7 @@ class Faults:
     bad_sectors: set[int] = field(default_factory=set)
     on_unplug: Callable[[], None] = lambda: None
     on_reset: Callable[[], None] = lambda: None
+    on_brown_out: Callable[[int | None], None] = lambda _: None
 
     def __post_init__(self) -> None:
         self._dice = random.Random(self.seed)
@@ -66,8 +74,40 @@ class Faults:
         self._unplug_at: int | None = None
         self._reset_at: int | None = None
 
+    def set(
+        self,
+        kind: str,
+        *,
+        at: int = 0,
+        every: int = 0,
+        rate: float = 0.0,
+        baud: int = 0,
+        chip: str = "",
+        direction: str | None = None,
+    ) -> None:
+        """Set one of `KINDS`. Raises UsageError if what it needs is not given."""
+        if kind not in KINDS:
+            raise UsageError(f"There is no fault {kind}.", f"There are: {', '.join(KINDS)}.")
+        given = {"at": at, "every": every, "rate": rate, "baud": baud, "chip": chip}
+        needs = KINDS[kind][1]
+        if needs and kind != BROWN_OUT and not any(given[name] for name in needs):
+            raise UsageError(f"{kind} needs --{' or --'.join(needs)}.")
+        deeds: dict[str, Callable[[], None]] = {
+            NOISE: lambda: self.noise(every, rate, direction),
+            LOSS: lambda: self.lose(every, rate, direction),
+            UNPLUG: lambda: self.unplug_after(at),
+            RESET: lambda: self.reset_after(at),
+            BROWN_OUT: lambda: self.on_brown_out(at),
+            SLOW: lambda: self.slow(baud),
+            BAD_BLOCK: lambda: self.bad_block(at),
+            WRONG_CHIP: lambda: self.wrong_chip(chip),
+            NONE: self.clear,
+        }
+        deeds[kind]()
+
     def clear(self) -> None:
         """Let nothing go wrong any more."""
+        self.on_brown_out(None)
         self.slow_baud = self.chip = self._unplug_at = self._reset_at = None
         self.bad_sectors.clear()
         self._noise, self._loss, self._direction = _Wear(), _Wear(), None

@@ -89,7 +89,7 @@ class Registers:
             **silicon.words,
             _MAGIC_AT: silicon.magic,
             low: int.from_bytes(mac[2:], "big"),
-            high: int.from_bytes(mac[:2], "big") | _mac_check(mac) << 16,
+            high: int.from_bytes(mac[:2], "big") | _beside_mac(silicon, mac) << 16,
         }
 
     def read(self, address: int) -> int:
@@ -128,10 +128,12 @@ class Registers:
         self._words[base] &= ~_SPI_USER
 
 
-def _mac_check(mac: bytes) -> int:
-    """Return the CRC-8 (polynomial 0x8C, reflected) that the fuses carry beside the address."""
+def _beside_mac(silicon: Silicon, mac: bytes) -> int:
+    """Return the 16 bits above a MAC's first two bytes: a check, or what makes it an EUI-64."""
+    if silicon.image_id != 0:
+        return 0xFFFE if silicon.image_id == 13 else 0
     check = 0
-    for byte in mac:
+    for byte in mac:  # CRC-8, polynomial 0x8C, reflected
         check ^= byte
         for _ in range(8):
             check = check >> 1 ^ (0x8C if check & 1 else 0)

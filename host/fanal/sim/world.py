@@ -74,7 +74,7 @@ class World:
             self._temporary = tempfile.TemporaryDirectory(prefix="fanal-sim-")
             directory = Path(self._temporary.name)
         self.directory = directory
-        self._air_port = air_port
+        self.air_port = air_port
         self._firmware = firmware
 
     async def __aenter__(self) -> Self:
@@ -82,7 +82,7 @@ class World:
         self.clock = clock.of_running_loop()
         self.air = Air(self.seed)
         self._server = AirServer(self.air)
-        await self._server.start(self._air_port)
+        await self._server.start(self.air_port)
         self._bench = Bench(
             Hatchery(), self.clock, self._server.port, self.heap_budget, self.baud, self._has_hands,
             _HEAPS.setdefault(self.heap_budget, {}),
