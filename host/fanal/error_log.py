@@ -22,6 +22,7 @@ MOST = 50
 
 _FIELDS = ("at", "fanal", "command", "code", "exit_code", "type", "where")
 _WORD = re.compile(r"[a-z_]{1,40}")  # a board may call its refusal what it likes
+_MOST_FRAMES = 8
 _LONGEST_FILE = 1 << 18
 
 
@@ -30,22 +31,9 @@ def note(fleet_dir: Path, command: str | None, problem: FanalError, cause: Excep
 
     problem: as it was told. cause: the exception, of which type and place in the code are kept.
     """
-    if isinstance(problem, UsageError) or not (fleet_dir / "registry.db").exists():
-        return
-    line = {
-        "at": datetime.now(UTC).isoformat(timespec="seconds"),
-        "fanal": version("fanal"),
-        "command": command,
-        "code": problem.code if _WORD.fullmatch(problem.code) else "other",
-        "exit_code": problem.exit_code,
-        "type": type(cause).__name__,
-        "where": [
-            f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
-            for frame in traceback.extract_tb(cause.__traceback__)[-8:]
-        ],
-    }
-    with suppress(OSError):
-        _append(fleet_dir / ERRORS_FILE, line)
+    with suppress(Exception):  # a folder of somebody else, a disk that is full, anything
+        if not isinstance(problem, UsageError) and (fleet_dir / "registry.db").exists():
+            _append(fleet_dir / ERRORS_FILE, _entry(command, problem, cause))
 
 
 def last(fleet_dir: Path) -> list[dict[str, Any]]:
@@ -57,6 +45,21 @@ def last(fleet_dir: Path) -> list[dict[str, Any]]:
             if isinstance(entry, dict):
                 found.append({name: entry.get(name) for name in _FIELDS})
     return found
+
+
+def _entry(command: str | None, problem: FanalError, cause: Exception) -> dict[str, Any]:
+    return {
+        "at": datetime.now(UTC).isoformat(timespec="seconds"),
+        "fanal": version("fanal"),
+        "command": command,
+        "code": problem.code if _WORD.fullmatch(problem.code) else "other",
+        "exit_code": problem.exit_code,
+        "type": type(cause).__name__,
+        "where": [
+            f"{Path(frame.filename).name}:{frame.lineno} {frame.name}"
+            for frame in traceback.extract_tb(cause.__traceback__)[-_MOST_FRAMES:]
+        ],
+    }
 
 
 def _append(path: Path, line: dict[str, Any]) -> None:

@@ -428,3 +428,11 @@ def test_a_log_that_cannot_be_written_hides_no_failure(tmp_path):
     error_log.note(tmp_path, "x", FanalError("No."), ValueError())
     assert error_log.last(tmp_path) == []
     assert {path.name for path in tmp_path.iterdir()} == {REGISTRY_FILE, error_log.ERRORS_FILE}
+
+
+def test_a_folder_that_may_not_even_be_looked_into_hides_no_failure(tmp_path, monkeypatch):
+    def refuse(path):
+        raise PermissionError(13, "Permission denied", str(path))
+
+    monkeypatch.setattr("pathlib.Path.exists", refuse)
+    error_log.note(tmp_path, "x", FanalError("No."), ValueError())
