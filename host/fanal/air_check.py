@@ -64,7 +64,7 @@ async def air_check(
     async with ears:
         on_step("Switching the radio on")
         await ears.until(lambda: ears.is_hearing, _RADIO_S)
-        on_step("Beginning the self-test")
+        on_step("Asking for the self-test")
         try:
             await begin()
         except BoardRefused as refusal:

@@ -151,8 +151,8 @@ def _signature(wired: Verification, found: Overheard) -> Check:
     for signed in found.signatures:
         if (signed.event, signed.slot, signed.status) in said and signed.event == wired.next_event:
             after_s = max(0, signed.t_ms - found.genuine[0].t_ms) / 1000
-            return _good("signature", f"complete {after_s:.1f} s after the first alert, and valid "
-                        "under the registered key")  # fmt: skip
+            reason = f"valid under the registered key, {after_s:.1f} s after the first alert"
+            return _good("signature", reason)
     pages = {frame.heard.payload for frame in found.ours if frame.kind == "page"}
     if len(pages) < _PAGES_WANTED:
         reason = f"{len(pages)} of {_PAGES_WANTED} pages came"
