@@ -45,7 +45,10 @@ class Terminal:
     @property
     def is_open(self) -> bool:
         """Has a client opened it?"""
-        return self._openings.count() > 0
+        was_open, self._was_open = self._was_open, self._openings.count() > 0
+        if was_open and not self._was_open:  # whoever asks may be the first to learn it
+            self._loop.call_soon(self._on_left)
+        return self._was_open
 
     def lock(self) -> None:
         """Keep clients away that ask for the line for themselves, as mpremote and esptool do."""
@@ -76,9 +79,7 @@ class Terminal:
         os.close(self._theirs)
 
     def _look_who_is_there(self) -> None:
-        was_open, self._was_open = self._was_open, self.is_open
-        if was_open and not self._was_open:
-            self._on_left()
+        _ = self.is_open
 
     def _read(self) -> None:
         try:
