@@ -49,7 +49,6 @@ except (ImportError, AttributeError):
 import machine
 machine.reset()
 """
-_NO_PROGRAM = "nothing_to_run"
 _CHUNK_BYTES = 3072  # of a file in one command: its text has to fit into the heap of a board
 
 
@@ -92,6 +91,7 @@ class Repl:
         self._answer_s = answer_s
         self._on_waiting = on_waiting
         self._transport: Any = None
+        self._has_interrupted = False  # the board's program, by getting a prompt
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.port!r})"
@@ -101,11 +101,11 @@ class Repl:
         self._transport = self._open()
         try:
             self._attach()
-        except BaseException as problem:
-            if getattr(problem, "code", None) == _NO_PROGRAM:
-                self._close()
-            else:
+        except BaseException:
+            if self._has_interrupted:
                 self._hand_back()
+            else:
+                self._close()
             raise
         return self
 
@@ -173,6 +173,7 @@ class Repl:
             try:
                 self._greet()
                 self._enter(soft_reset=False, patience_s=RAW_PROMPT_S)
+                self._has_interrupted = True
                 return self._enter(soft_reset=True, patience_s=_RESET_S)
             except TransportError:
                 pass
@@ -201,7 +202,7 @@ class Repl:
                 raise DeviceError(
                     f"The board on {self.port} is in its boot loader: it has nothing to run.",
                     "Flash it with `fanal flash`.",
-                    code=_NO_PROGRAM,
+                    code="nothing_to_run",
                     port=self.port,
                 )
             time.sleep(0.005)

@@ -6,6 +6,7 @@ import pytest
 
 pytest.importorskip("bumble", reason="needs the extra `sim`")
 
+from fanal import flash
 from fanal.chips import CHIPS
 from fanal.error import FanalError
 from fanal.flash import OneImage
@@ -18,6 +19,12 @@ from tests.sim.sitting import PaperImages, flashed, provisioned, status, vault
 from tests.unit.paper_fleet import PaperFleet
 
 pytestmark = pytest.mark.sim
+
+
+@pytest.fixture(autouse=True)
+def impatient(monkeypatch):
+    """A virtual board starts at once or never."""
+    monkeypatch.setattr(flash, "_BOOT_S", 4.0)
 
 
 @pytest.fixture
