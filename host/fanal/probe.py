@@ -18,7 +18,7 @@ NO_ANSWER = "no answer"
 NOT_ASKED = "not asked"
 
 # how long a board may take in all; one that flows over, or whose driver hangs, is given up then
-LIMIT_S = 40.0
+LIMIT_S = 60.0
 
 _ATTACH_S = 3.0
 _ANSWER_S = 8.0
@@ -82,11 +82,16 @@ def ask_board(port: str, identify: Identify | None = None) -> Answer:
         chip, mac = identify(port)
     except FanalError as problem:
         return _with(answer, problem)
+    if answer.state == NO_ANSWER:
+        answer = _at_its_prompt(port)  # that was a reset: a beacon that slept listens for a while
+    if answer.state not in (BLANK, NO_ANSWER):
+        return answer
+    told = replace(answer, chip=chip, mac=mac)
     if answer.state == BLANK:
-        return replace(answer, chip=chip, mac=mac)
+        return told
     return replace(
-        answer, chip=chip, mac=mac, problem="Only its ROM answers.", code="rom_only",
-        hint="It may sleep, be blank, or run something else than MicroPython.",
+        told, problem="Only its ROM answers: what runs on it is no MicroPython.",
+        hint="`fanal flash` replaces it.", code="rom_only",
     )  # fmt: skip
 
 

@@ -12,6 +12,7 @@ from fanal.esptool_run import identify
 from fanal.ports import by_mac
 from fanal.probe import BLANK, NO_ANSWER, ask_board, probe
 from fanal.provision import Request, provision
+from fanal.sim.chip import ASLEEP, RUNNING
 from fanal.sim.world import World
 from fanal.status import read_status
 
@@ -45,9 +46,10 @@ async def asked(*ports, identify=None):
     return await asyncio.to_thread(probe, ports, partial(ask_board, identify=identify))
 
 
-def give_identity(port, fleet):
+def give_identity(port, fleet, settings=None):
+    request = Request("shelter-3", settings=settings or {})
     with BoardLink(port) as board:
-        return provision(board, fleet.station, fleet.registry, Request("shelter-3"))
+        return provision(board, fleet.station, fleet.registry, request)
 
 
 def state(port):
@@ -73,21 +75,24 @@ async def test_every_kind_of_board_at_once(world, fleet):
     await world.wait_until(lambda: fanal.state == "running", timeout_s=10)
 
 
-async def test_the_rom_of_a_board_without_a_prompt(world):
-    blank = world.add_board("blank", "esp32s3", blank=True)
-    (answer,) = (await asked(blank.url, identify=ask_rom)).values()
-    assert (answer.state, answer.chip, answer.mac) == (
-        BLANK,
-        "ESP32-S3",
-        blank.identity.mac.hex(":"),
-    )
-    assert answer.problem == ""
+async def test_the_chips_of_boards_without_a_prompt(world, fleet, monkeypatch):
+    monkeypatch.setattr("fanal.probe._ATTACH_S", 1.0)
+    board, blank = world.add_board("north"), world.add_board("blank", "esp32s3", blank=True)
+    done = await asyncio.to_thread(give_identity, board.url, fleet, {"window_s": 5})
+    await world.wait_until(lambda: board.state == ASLEEP, timeout_s=30)
+    (answer,) = (await asked(board.url)).values()
+    assert (answer.state, answer.code, board.state) == (NO_ANSWER, "no_answer", ASLEEP)
+    found = await asked(board.url, blank.url, identify=ask_rom)
+    slept, erased = found[board.url], found[blank.url]
+    assert (slept.state, slept.beacon_id) == ("Fanal 0.1.0", done.beacon_id)
+    mac = blank.identity.mac.hex(":")
+    assert (erased.state, erased.chip, erased.mac, erased.problem) == (BLANK, "ESP32-S3", mac, "")
 
 
 async def test_an_event_goes_on_as_the_same_after_it_was_asked_for(world, fleet):
     board = world.add_board("north")
     await asyncio.to_thread(give_identity, board.url, fleet)
-    await world.wait_until(lambda: board.state == "running", timeout_s=10)
+    await world.wait_until(lambda: board.state == RUNNING, timeout_s=10)
     board.squeeze("hold")
     await world.wait_until(lambda: world.air.frames > 0, timeout_s=30)
     (answer,) = (await asked(board.url)).values()

@@ -230,11 +230,8 @@ def test_modem_manager_talks_to_boards():
     )  # fmt: skip
     assert fix == f"Tell it to leave boards alone. {REPLUG}"
     assert commands == (
-        "printf '%s\\n' 'ATTRS{idVendor}==\"303a\", ENV{ID_MM_DEVICE_IGNORE}=\"1\"' "
-        '\'ATTRS{idVendor}=="10c4", ENV{ID_MM_DEVICE_IGNORE}="1"\' '
-        '\'ATTRS{idVendor}=="1a86", ENV{ID_MM_DEVICE_IGNORE}="1"\' '
-        '\'ATTRS{idVendor}=="0403", ENV{ID_MM_DEVICE_IGNORE}="1"\' '
-        "| sudo tee /etc/udev/rules.d/99-fanal-modemmanager.rules",
+        'echo \'ATTRS{idVendor}=="303a|10c4|1a86|0403", ENV{ID_MM_DEVICE_IGNORE}="1"\''
+        " | sudo tee -a /etc/udev/rules.d/99-fanal-modemmanager.rules",
         RELOAD,
     )
 
@@ -252,10 +249,7 @@ def test_modem_manager_that_ignores_only_some():
     system = healthy()
     system.process(77, "ModemManager")
     system.rules("/etc/udev/rules.d/99-x.rules", ignoring("303a", "10C4", "0403"))
-    commands = serial(system, "ModemManager")[3]
-    assert "1a86" in commands[0]
-    assert "303a" not in commands[0]
-    assert "10c4" not in commands[0]
+    assert '"1a86"' in serial(system, "ModemManager")[3][0]
     system.rules("/etc/udev/rules.d/99-x.rules", "#" + ignoring("1a86"))
     assert serial(system, "ModemManager")[0] == WARN
 

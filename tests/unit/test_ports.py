@@ -444,6 +444,19 @@ def test_the_rom_is_asked_only_of_a_board_without_a_prompt(tmp_path, impatient):
     assert asked(tmp_path / "other", board_that(), lambda _: pytest.fail("asked its ROM"))
 
 
+def test_a_board_that_only_slept_is_asked_again_after_its_reset(tmp_path, impatient):
+    status = PaperBoard()._status()
+    with PaperRepl(tmp_path, board_that(status)) as repl:
+        repl.is_deaf = True
+
+        def reset(_):
+            repl.is_deaf = False
+            return "ESP32-C3", C3.mac
+
+        answer = ask_board(repl.port, reset)
+    assert (answer.state, answer.mac, answer.problem) == ("Fanal 0.1.0", C3.mac, "")
+
+
 def test_a_rom_that_does_not_answer_either(tmp_path, impatient):
     def fails(_):
         raise DeviceError("The chip does not answer.", "Hold BOOT.", code="no_rom")
@@ -560,11 +573,28 @@ def test_a_beacon_in_an_event_may_be_on_a_port_that_does_not_say(bench, fleet):
     assert "may be on a port that does not say" in bench.run("--probe").stderr
 
 
-class Terminal:
-    """stdin of a person."""
+@pytest.mark.parametrize(
+    ("words", "is_heard", "resets"),
+    [((), False, False), (("--reset",), False, True), (("--reset",), True, False),
+     (("--reset", "--disturb"), True, True)],
+)  # fmt: skip
+def test_no_board_is_reset_that_may_be_in_an_event(
+    bench, fleet, monkeypatch, words, is_heard, resets
+):
+    beacon_id = registered(fleet)
+    if is_heard:
+        heard(fleet, beacon_id, 240)
+    bench.ports.append(CP)
+    given = []
 
-    def isatty(self):
-        return True
+    def ask(port, identify):
+        given.append(identify is not None)
+        return Answer(NO_ANSWER)
+
+    monkeypatch.setattr("fanal.probe.ask_board", ask)
+    done = bench.run("--probe", *words)
+    assert given == [resets]
+    assert ("no board is reset" in done.stderr) is (is_heard and not resets)
 
 
 @pytest.mark.parametrize(

@@ -62,9 +62,10 @@ def _show(rows: "list[Finding]") -> None:
         if row.fix:
             line = f"{' ' * indent}{row.fix}"
             click.echo(console.folded(line, indent, sys.stdout))
+        # commands are to be copied, so they are not folded
+        room = shutil.get_terminal_size().columns - indent
+        margin = indent if all(len(command) <= room for command in row.commands) else 4
         for command in row.commands:
-            # never folded, since it is to be copied
-            margin = indent if indent + len(command) < shutil.get_terminal_size().columns else 4
             click.echo(" " * margin + command)
     click.echo(_summary(rows))
 

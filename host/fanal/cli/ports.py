@@ -116,7 +116,7 @@ def _ask(
             answers[port.attached.port] = reason
     if not names:
         return answers
-    _warn(found, names, registry, now_ms, reset)
+    reset = _warn(found, names, registry, now_ms, reset=reset, disturb=disturb)
     if _is_person() and not yes and not click.confirm("Go on?", err=True):
         raise FanalError("No board was asked.", code="declined")
     with console.steps() as on_step:
@@ -137,29 +137,37 @@ def _identify(port: str) -> tuple[str, str]:
 
 
 def _warn(
-    found: "list[Port]", names: list[str], registry: "Registry | None", now_ms: int, reset: bool
-) -> None:
-    """Say on stderr what asking does, and to whom it may do it."""
+    found: "list[Port]", names: list[str], registry: "Registry | None", now_ms: int, *,
+    reset: bool, disturb: bool,
+) -> bool:  # fmt: skip
+    """Say on stderr what asking does, and to whom; return whether boards may be reset for it."""
     warn = console.mark("warn", sys.stderr)
     it = "it is" if len(names) == 1 else "each is"
     console.note(
         f"{warn} Asking {_boards(len(names))}: {it} interrupted for some seconds. A beacon in an"
         " event is silent meanwhile, and goes on with it afterwards."
     )
+    for port in found:
+        if port.attached.port in names and port.known and port.known.may_be_open(now_ms):
+            console.note(
+                f"{warn} {port.attached.port} is {_named(port.known)}: heard in an event"
+                f" {_ago(port.known, now_ms)} ago."
+            )
+    hidden = _perhaps_here(found, names, registry, now_ms)
+    for known in hidden:
+        console.note(
+            f"{warn} {_named(known)} was heard in an event {_ago(known, now_ms)} ago, and may be on"
+            " a port that does not say whose it is."
+        )
+    if reset and hidden and not disturb:
+        console.note(f"{warn} So no board is reset. To do it all the same, add --disturb.")
+        return False
     if reset:
         console.note(
             f"{warn} One that does not answer is reset. If it was in an event, that goes on as the"
             " next one."
         )
-    for port in found:
-        if port.attached.port in names and port.known and port.known.may_be_open(now_ms):
-            console.note(f"{warn} {port.attached.port} is {_named(port.known)}: heard in an event"
-                         f" {_ago(port.known, now_ms)} ago.")  # fmt: skip
-    for known in _perhaps_here(found, names, registry, now_ms):
-        console.note(
-            f"{warn} {_named(known)} was heard in an event {_ago(known, now_ms)} ago, and may be on"
-            " a port that does not say whose it is."
-        )
+    return reset
 
 
 def _perhaps_here(

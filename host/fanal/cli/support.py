@@ -1,5 +1,6 @@
 """`fanal support`: one file for whoever helps."""
 
+import sys
 from datetime import datetime
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -114,8 +115,9 @@ def _show(packed: "Packed") -> None:
     click.echo("In it:")
     width = max(len(member.name) for member in packed.members)
     for member in packed.members:
-        click.echo(f"  {member.name:{width}}  {member.what}")
+        line = f"  {member.name:{width}}  {member.what}"
+        click.echo(console.folded(line, width + 4, sys.stdout))
     click.echo("Left out:")
     for what in packed.left_out:
-        click.echo(f"  {what}")
+        click.echo(console.folded(f"  {what}", 4, sys.stdout))
     console.note("Look into it before you send it; it is plain text in a zip.")

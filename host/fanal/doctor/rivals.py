@@ -75,19 +75,20 @@ def modem_manager(system: System, plugged: list[UsbDevice]) -> Finding:
     open_to_it = [vendor for vendor in _VENDORS if not _is_ignored(text, vendor)]
     if not open_to_it:
         return good("ModemManager", "runs, and is told to leave serial adapters alone")
-    lines = [f'ATTRS{{idVendor}}=="{v}", ENV{{ID_MM_DEVICE_IGNORE}}="1"' for v in open_to_it]
+    rule = f'ATTRS{{idVendor}}=="{"|".join(open_to_it)}", ENV{{ID_MM_DEVICE_IGNORE}}="1"'
     return doubtful(
         "ModemManager",
         "runs: it may hold a board's port for the first seconds, and type into it",
         f"Tell it to leave boards alone. {REPLUG}",
-        f"printf '%s\\n' {' '.join(map(_quoted, lines))} | sudo tee {_IGNORE_FILE}",
+        f"echo '{rule}' | sudo tee -a {_IGNORE_FILE}",
         RELOAD,
     )
 
 
 def _is_ignored(rules: str, vendor: str) -> bool:
     return any(
-        f'"{vendor}"' in line.lower() and re.search(r"ID_MM_(DEVICE|PORT)_IGNORE\}=\"1\"", line)
+        re.search(rf'idVendor\}}=="([^"]*\|)?{vendor}["|]', line, re.IGNORECASE)
+        and re.search(r'ID_MM_(DEVICE|PORT)_IGNORE\}="1"', line)
         for line in rules.splitlines()
     )
 
@@ -106,7 +107,3 @@ def _rules(system: System) -> dict[str, str]:
 
 def _in_force(text: str) -> str:
     return "\n".join(line for line in text.splitlines() if not line.lstrip().startswith("#"))
-
-
-def _quoted(text: str) -> str:
-    return f"'{text}'"
