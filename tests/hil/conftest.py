@@ -43,8 +43,10 @@ def pytest_generate_tests(metafunc: pytest.Metafunc) -> None:
 def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item]) -> None:
     longest_s = _LONGEST_S + options.of(config).soak_hours * _HOUR_S * 1.5
     for item in items:
-        if item.path.parent.name == "hil" and item.get_closest_marker("timeout") is None:
+        if item.path.parent.name == "hil":
             item.add_marker(pytest.mark.timeout(longest_s))
+            # what pyserial does to open rfc2217://
+            item.add_marker(pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning"))
 
 
 @pytest.fixture(scope="session")
@@ -132,10 +134,13 @@ def _attach(report: Any, item: pytest.Item, session: Session, spec: str, kind: s
         "figures": noted.noted if noted else [],
         "series": noted.series if noted else {},
     }
+    told = []
     if report.when == "call" and noted:
-        report.user_properties += [(f["name"], f"{f['value']} {f['unit']}") for f in noted.noted]
+        told += [(f["name"], f"{f['value']} {f['unit']}") for f in noted.noted]
     if kind in (INFRA, UNTRIED):
-        report.user_properties.append(("outcome", kind))
+        told.append(("outcome", kind))
+    item.user_properties += told  # JUnit takes them from the last phase
+    report.user_properties += told
 
 
 def pytest_report_teststatus(report: Any) -> tuple[str, str, str] | None:

@@ -55,6 +55,14 @@ class Line:
                 return True
         return False
 
+    def require_prompt(self) -> None:
+        """Interrupt whatever runs. Raises BoardLost if no prompt comes."""
+        if not self.prompt():
+            raise BoardLost(
+                f"No prompt comes on {self.port}.", "Check the cable.", code="silent",
+                port=self.port,
+            )  # fmt: skip
+
     def is_dead(self) -> bool:
         """Return whether nobody is at the prompt and nothing answers an interrupt."""
         try:
@@ -62,14 +70,19 @@ class Line:
         except BoardLost:
             return True
 
-    def begin(self, code: str) -> bool:
-        """Start code at the raw prompt without waiting for its end; was it taken?"""
+    def begin(self, code: str) -> None:
+        """Start code at the raw prompt without waiting for its end. Raises BoardLost."""
         self.write(code.encode() + b"\x04")
-        return b"OK" in self.read_until(b"OK")
+        if b"OK" not in self.read_until(b"OK"):
+            raise BoardLost(
+                f"The prompt on {self.port} took no code.", "Check the cable.", code="silent",
+                port=self.port,
+            )  # fmt: skip
 
-    def mark(self) -> bool:
-        """Leave a mark in the interpreter's memory, which no reset survives; was it taken?"""
-        return self.prompt() and self.begin(f"{_MARK} = 1")
+    def mark(self) -> None:
+        """Leave a mark in the interpreter's memory, which no reset survives."""
+        self.require_prompt()
+        self.begin(f"{_MARK} = 1")
 
     def is_marked(self) -> bool | None:
         """Return whether the mark is still there: whether it was not reset; None: no answer."""
@@ -98,7 +111,8 @@ def resets_by_wire(port: str) -> bool:
     if is_url(port) and not port.startswith("rfc2217://"):
         return False
     with open_line(port) as line:
-        line.prompt() and line.mark()
+        if line.prompt():
+            line.mark()
         return line.pull_reset() and line.is_marked() is False
 
 

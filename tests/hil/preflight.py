@@ -2,37 +2,27 @@
 
 import hashlib
 import json
-import struct
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
 from typing import Any
 
 from fanal.board_link import BoardLink
 from fanal.firmware_image import locate
+from fanal.running import look as running_on
 from fanal.status import Status, read_status
 
-_APP_MAGIC = 0xABCD5432
 _UNKNOWN_CHIP = "unknown"
-_TRUSTED_FAULT = "vault_corrupt"
+_NO_IMAGE = "unknown: this MicroPython shows no app partition"
 
 # what only the interpreter can say of itself, whatever board it runs on
 _ASK = """
 import sys, json
-f = {"version": sys.version, "platform": sys.platform, "wdt": False, "rtc": False, "app": None}
-f["trigger"] = False
+f = {"platform": sys.platform, "wdt": False, "rtc": False, "trigger": False}
 try:
     import machine
     f["wdt"] = hasattr(machine, "WDT")
     f["rtc"] = hasattr(machine, "RTC") and hasattr(machine.RTC, "memory")
 except ImportError:
-    pass
-try:
-    from binascii import hexlify
-    from esp32 import Partition
-    b = bytearray(256)
-    Partition(Partition.RUNNING).readblocks(0, b, 32)
-    f["app"] = hexlify(b).decode()
-except Exception:
     pass
 try:
     from beacon import console
@@ -78,19 +68,21 @@ class Facts:
 def look(link: BoardLink, name: str) -> tuple[Facts, Status]:
     """Ask a board what it is. Raises FanalError."""
     status = read_status(link)
+    running = running_on(link)
     told = json.loads(link.run(_ASK))
     files = link.call("hashes")["files"]
     built = locate().manifest.files
     differing = sorted(
         path for path in files.keys() | built.keys() if files.get(path) != built.get(path)
     )
-    image, micropython = _image(told["app"], told["version"])
     facts = Facts(
         name=name, port=link.port, machine=status.machine, chip=status.chip, mac=status.mac,
-        micropython=micropython, image=image, version=status.version, firmware=_digest(files),
+        micropython=running.micropython,
+        image=running.app.elf_sha256 if running.app else _NO_IMAGE,
+        version=status.version, firmware=_digest(files),
         built=_digest(built), differing=tuple(differing), vault=status.vault,
         beacon_id=status.beacon_id, settings=status.settings, faults=status.faults,
-        battery_mv=status.battery_mv, heap_free=link.call("status")["heap_free"],
+        battery_mv=status.battery_mv, heap_free=(running.status or {}).get("heap_free", 0),
         abilities=tuple(sorted(_abilities(status, told))),
     )  # fmt: skip
     return facts, status
@@ -108,20 +100,9 @@ def _abilities(status: Status, told: Mapping[str, Any]) -> set[str]:
         found.add("rtc")
     if told["trigger"] and status.chip != _UNKNOWN_CHIP:
         found.add("trigger")
-    if _TRUSTED_FAULT in status.faults:
-        found.add(_TRUSTED_FAULT)
     return found
 
 
 def _digest(files: Mapping[str, str]) -> str:
     lines = "".join(f"{path} {files[path]}\n" for path in sorted(files))
     return hashlib.sha256(lines.encode()).hexdigest()
-
-
-def _image(app: str | None, spoken: str) -> tuple[str, str]:
-    """Return (SHA-256 of the image's program or why none, version) from an esp_app_desc_t."""
-    descriptor = bytes.fromhex(app or "")
-    if len(descriptor) < 176 or struct.unpack_from("<I", descriptor)[0] != _APP_MAGIC:
-        return "unknown: this MicroPython does not show its app partition", spoken
-    version = descriptor[16:48].split(b"\0")[0].decode("ascii", "replace")
-    return descriptor[144:176].hex(), f"{version} ({spoken})"

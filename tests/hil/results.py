@@ -26,6 +26,14 @@ class Result:
     seconds: float = 0.0
     figures: list[dict[str, Any]] = field(default_factory=list)
 
+    @property
+    def title(self) -> str:
+        """The test as a sentence, with its parameters but without its beacon's name."""
+        name, _, inner = self.node.rpartition("::")[2].partition("[")
+        told = name.removeprefix("test_").replace("_", " ")
+        others = inner.removesuffix("]").replace(self.beacon, "", 1).strip("-")
+        return f"{told} ({others})" if others else told
+
 
 class Results:
     """A plugin that gathers the reports of the suite, from workers too."""
@@ -35,7 +43,6 @@ class Results:
         self.results: dict[str, Result] = {}
         self.facts: dict[str, dict[str, Any]] = {}
         self.series: dict[tuple[str, str], list[float]] = {}
-        self._seen_series: set[str] = set()
 
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take one phase of one test."""

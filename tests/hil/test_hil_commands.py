@@ -6,7 +6,6 @@ import pytest
 from fanal.error import BoardRefused
 
 from tests.hil.beacon import Beacon
-from tests.hil.line import open_line
 
 NOT_32_BYTES = ("", "0", "zz" * 32, "5a" * 31, "5a" * 33, "5a" * 2000, "\u00e9" * 64)
 BAD_SETTINGS = (
@@ -61,13 +60,13 @@ def test_nobody_is_wiped_by_another_id(unchanged) -> None:
 def test_babble_on_the_line_is_no_harm(beacon: Beacon) -> None:
     before = beacon.status()
     dice = random.Random(5)
-    with open_line(beacon.rig.port) as line:
-        assert line.prompt()
+    with beacon.line() as line:
+        line.require_prompt()
         # everything but the four that mean something to a prompt: interrupt, restart, two modes
         noise = bytes(b for b in dice.randbytes(3000) if b not in b"\x01\x02\x03\x04\x05")
         line.write(noise)
         line.heard_for(0.3)
-        assert line.prompt(), "the prompt is gone"
+        line.require_prompt()
     after = beacon.status()
     assert (after.public_key, after.next_event) == (before.public_key, before.next_event)
     assert (after.settings, after.faults) == (before.settings, before.faults)
@@ -76,12 +75,12 @@ def test_babble_on_the_line_is_no_harm(beacon: Beacon) -> None:
 @pytest.mark.parametrize("call", ["self_test()", "hashes()", "status()", "end_event()"])
 def test_an_interrupted_call_is_no_harm(beacon: Beacon, call: str) -> None:
     before = beacon.status()
-    with open_line(beacon.rig.port) as line:
+    with beacon.line() as line:
         for turn in range(3):
-            assert line.prompt()
-            assert line.begin(f"from beacon import console\nconsole.{call}")
+            line.require_prompt()
+            line.begin(f"from beacon import console\nconsole.{call}")
             line.heard_for(0.02 * turn)
-        assert line.prompt(), "it cannot be interrupted"
+        line.require_prompt()
     after = beacon.status()
     assert (after.public_key, after.next_event) == (before.public_key, before.next_event)
     assert (after.settings, after.faults) == (before.settings, before.faults)
@@ -91,13 +90,13 @@ def test_an_interrupted_call_is_no_harm(beacon: Beacon, call: str) -> None:
 def test_an_interrupted_writing_of_settings_is_all_or_nothing(beacon: Beacon) -> None:
     beacon.on_guard(hold_ms=3000)
     texts = ['{"hold_ms": 2500}', '{"hold_ms": 3000}']
-    with open_line(beacon.rig.port) as line:
+    with beacon.line() as line:
         for turn in range(6):
-            assert line.prompt()
+            line.require_prompt()
             code = f"from beacon import console\nconsole.configure({texts[turn % 2]!r})"
-            assert line.begin(code)
+            line.begin(code)
             line.heard_for(0.01 * turn)
-        assert line.prompt()
+        line.require_prompt()
     status = beacon.status()
     assert status.settings["hold_ms"] in (2500, 3000)
     assert status.faults == ()

@@ -6,7 +6,6 @@ import pytest
 from fanal.sighting import ALERT
 
 from tests.hil.beacon import Beacon
-from tests.hil.line import open_line
 from tests.hil.listening import first_heard, silence
 
 pytestmark = pytest.mark.needs("identity", "power", "wake")
@@ -65,9 +64,9 @@ def test_a_cut_while_settings_are_written_leaves_the_old_or_the_new(beacon: Beac
     beacon.on_guard(hold_ms=3000)
     for turn in range(CUTS):
         wanted = '{"hold_ms": 2500}' if turn % 2 else '{"hold_ms": 3000}'
-        with open_line(beacon.rig.port) as line:
-            assert line.prompt()
-            assert line.begin(f"from beacon import console\nconsole.configure({wanted!r})")
+        with beacon.line() as line:
+            line.require_prompt()
+            line.begin(f"from beacon import console\nconsole.configure({wanted!r})")
             line.heard_for(dice.uniform(0, 0.06))
             beacon.rig.power(False)
             beacon.rig.power(True)

@@ -3,7 +3,6 @@
 import pytest
 
 from tests.hil.beacon import Beacon
-from tests.hil.line import open_line
 
 pytestmark = pytest.mark.needs("watchdog", "identity", "wake")
 
@@ -24,9 +23,9 @@ WINDOW_S = 120  # in which it can be asked afterwards
 
 def test_a_loop_that_hangs_is_reset(beacon: Beacon) -> None:
     number = beacon.on_guard(window_s=WINDOW_S)
-    with open_line(beacon.rig.port) as line:
-        assert line.mark()
-        assert line.begin(HUNG_LOOP)
+    with beacon.line() as line:
+        line.mark()
+        line.begin(HUNG_LOOP)
         beacon.rig.let_pass(LOOP_S - MARGIN_S)
         line.heard_for(0.3)
         beacon.rig.let_pass(1)
@@ -38,8 +37,8 @@ def test_a_loop_that_hangs_is_reset(beacon: Beacon) -> None:
 
 def test_a_prompt_that_was_forgotten_is_reset(beacon: Beacon) -> None:
     beacon.on_guard(window_s=WINDOW_S)
-    with open_line(beacon.rig.port) as line:
-        assert line.mark()
-        assert line.begin("from beacon import sleep\nsleep.guard()")
+    with beacon.line() as line:
+        line.mark()
+        line.begin("from beacon import sleep\nsleep.guard()")
         beacon.rig.let_pass(PROMPT_S + MARGIN_S)
         assert line.is_marked() is False, "whoever forgets it makes it deaf"

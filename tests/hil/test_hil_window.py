@@ -3,7 +3,6 @@
 import pytest
 
 from tests.hil.beacon import QUICK, Beacon
-from tests.hil.line import open_line
 
 pytestmark = pytest.mark.needs("identity", "sleep", "wake")
 
@@ -13,14 +12,14 @@ MARGIN_S = 4
 def test_it_is_reachable_in_its_window(beacon: Beacon) -> None:
     beacon.on_guard(window_s=20)
     beacon.rig.let_pass(10)
-    with open_line(beacon.rig.port) as line:
-        assert line.prompt()
+    with beacon.line() as line:
+        line.require_prompt()
     assert beacon.status().is_provisioned
 
 
 def test_it_sleeps_after_its_window_and_answers_nobody(beacon: Beacon) -> None:
     beacon.on_guard()
-    with open_line(beacon.rig.port) as line:
+    with beacon.line() as line:
         beacon.rig.let_pass(QUICK["window_s"] + MARGIN_S)
         # a chip's own USB port may be gone by now: that is an answer too
         assert line.is_dead(), "it is still awake"
