@@ -15,7 +15,6 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner
 from fanal import error_log, provision
-from fanal import support as support_module
 from fanal.cli import main
 from fanal.doctor.finding import bad, good
 from fanal.doctor.own import Own
@@ -24,8 +23,10 @@ from fanal.keyring import Keyring
 from fanal.ports import Known, Port
 from fanal.redaction import Redactor
 from fanal.registry import REGISTRY_FILE, Registry
+from fanal.schema import SCHEMA_VERSION
 from fanal.serial_port import Attached
-from fanal.support import LEFT_OUT, Sources, names_to_withhold, support
+from fanal.support import LEFT_OUT, support
+from fanal.support_parts import Sources, names_to_withhold
 from fanal_protocol import keys
 
 from tests.unit.paper_board import PaperBoard
@@ -181,7 +182,7 @@ def test_what_helps_is_in_it(made, whose, tmp_path):
     ]  # fmt: skip
     registry = members["registry.json"]
     assert (registry["schema"], registry["states"], registry["revoked"]) == (
-        support_module.SCHEMA_VERSION, {"provisioned": 1}, 1,
+        SCHEMA_VERSION, {"provisioned": 1}, 1,
     )  # fmt: skip
     step, outcome, _ = members["batch-1.json"]["lines"]
     assert (step["step"], step["mac"], step["image_sha256"]) == (

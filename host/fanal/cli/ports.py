@@ -1,30 +1,21 @@
 """`fanal ports`: what is attached."""
 
-import os
 import sys
 import time
 from contextlib import ExitStack
-from dataclasses import asdict
 from functools import partial
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fanal.beacon_name import shown as shown_id
-from fanal.cli import choice, console
+from fanal.cli import choice, console, port_rows
 from fanal.error import FanalError, UsageError
-from fanal.whereabouts import shown as shown_place
 
 if TYPE_CHECKING:
     from fanal.ports import Known, Port
     from fanal.probe import Answer
     from fanal.registry import Registry
-
-_INDENT = "    "
-_LOUD = "!!! EVENT OPEN"
-_WIDEST_PORT = 30
-_LONGEST_NAME = 60
 
 
 @click.command(
@@ -77,11 +68,11 @@ def ports_command(
             answers = _ask(found, registry, reset=reset, disturb=disturb, yes=yes)
             found = answered(found, answers, registry)
     if as_json:
-        rows = [_as_object(port) for port in found]
+        rows = [port_rows.as_object(port) for port in found]
         console.print_json({"ok": True, "probed": probe, "ports": rows})
     else:
-        _show(found)
-    _tell_events(found)
+        port_rows.show(found)
+    port_rows.tell_events(found)
 
 
 def _registry(fleet_dir: Path, stack: ExitStack) -> "Registry | None":
@@ -150,14 +141,15 @@ def _warn(
     for port in found:
         if port.attached.port in names and port.known and port.known.may_be_open(now_ms):
             console.note(
-                f"{warn} {port.attached.port} is {_named(port.known)}: heard in an event"
-                f" {_ago(port.known, now_ms)} ago."
+                f"{warn} {port.attached.port} is {port_rows.named(port.known)}: heard in an event"
+                f" {port_rows.ago(port.known, now_ms)} ago."
             )
     hidden = _perhaps_here(found, names, registry, now_ms)
     for known in hidden:
         console.note(
-            f"{warn} {_named(known)} was heard in an event {_ago(known, now_ms)} ago, and may be on"
-            " a port that does not say whose it is."
+            f"{warn} {port_rows.named(known)} was heard in an event"
+            f" {port_rows.ago(known, now_ms)} ago, and may be on a port that does not say whose it"
+            " is."
         )
     if reset and hidden and not disturb:
         console.note(f"{warn} So no board is reset. To do it all the same, add --disturb.")
@@ -185,110 +177,6 @@ def _perhaps_here(
         for mac, known in by_mac(registry).items()
         if mac not in seen and known.may_be_open(now_ms)
     ]
-
-
-# -- showing
-
-
-def _show(found: "list[Port]") -> None:
-    if not found:
-        console.note("No board is attached: there is no USB serial port.")
-        console.note("Plug one in with a cable that carries data; `fanal doctor` checks the rest.")
-        return
-    width = min(max(len(port.attached.port) for port in found), _WIDEST_PORT)
-    for port in found:
-        head, *more = _lines(port)
-        click.echo(f"{port.attached.port:{width}}  {head}")
-        for line in more:
-            click.echo(console.folded(_INDENT + line, len(_INDENT) + 2, sys.stdout))
-
-
-def _lines(port: "Port") -> "list[str]":
-    """Return what is to be said of one port, a line each; the first stands beside its name."""
-    attached, answer, known = port.attached, port.answer, port.known
-    usb = [_plain(attached.description) or "serial port"]
-    if attached.usb_serial and attached.usb_serial not in attached.description:
-        usb.append(_plain(attached.usb_serial))
-    lines = ["  ".join(usb)]
-    if answer is not None:
-        lines.append(f"board  {_answer_line(answer)}")
-    if known is not None:
-        revoked = "  REVOKED" if known.revoked is not None else ""
-        where = shown_place(known.site, known.place)
-        lines.append(f"fleet  {shown_id(known.beacon_id)}  {where}  {known.state}{revoked}")
-    elif answer is not None and answer.beacon_id is not None:
-        lines.append(f"fleet  {shown_id(answer.beacon_id)}  unknown")
-    if answer is not None and answer.event is not None:
-        lines.append(f"{_LOUD}: {_event(answer.event)}")
-    if answer is None and port.holder is not None:
-        lines.append(f"in use by {port.holder}")
-    remarks = [port.remark] if port.remark else []
-    if answer is not None and answer.problem:
-        remarks.append(f"{answer.problem} {answer.hint}".rstrip())
-    return lines + [f"{console.mark('warn')}: {remark}" for remark in remarks]
-
-
-def _answer_line(answer: "Answer") -> str:
-    provisioned = {True: "provisioned", False: "not provisioned", None: None}
-    state = answer.state
-    if answer.hint and not answer.problem:
-        state = f"{state}: {answer.hint[0].lower()}{answer.hint[1:]}"
-    parts = (answer.chip, answer.mac, state, provisioned[answer.is_provisioned])
-    return "  ".join(part for part in parts if part)
-
-
-def _tell_events(found: "list[Port]") -> None:
-    """Say loudly on stderr which beacon is in an event: the list may scroll away."""
-    for port in found:
-        answer = port.answer
-        if answer is None or answer.event is None:
-            continue
-        whose = f", {_named(port.known)}" if port.known is not None else ""
-        has_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
-        loud = click.style(_LOUD, fg="red", bold=True) if has_colour else _LOUD
-        where = f"{port.attached.port}{whose}"
-        console.note(f"{loud} on {where}: {_event(answer.event)}. It goes on now.")
-
-
-def _event(event: Any) -> str:
-    """Return an event in words; the board that tells it is not trusted to make sense."""
-    kind = "a self-test" if event.get("activation") == 0 else "somebody may need help"
-    if event.get("drill") is True:
-        kind = "a drill"
-    number, age_s = event.get("n"), event.get("age_s")
-    which = f"number {number}, " if isinstance(number, int) else ""
-    age = f", began {_span(age_s)} ago" if isinstance(age_s, int) else ""
-    return f"{which}{kind}{age}"
-
-
-def _as_object(port: "Port") -> dict[str, Any]:
-    return {
-        **asdict(port.attached),
-        "in_use_by": port.holder,
-        "beacon": None if port.known is None else asdict(port.known),
-        "answer": None if port.answer is None else asdict(port.answer),
-        "remark": port.remark,
-    }
-
-
-def _named(known: "Known") -> str:
-    return f"{shown_id(known.beacon_id)} ({shown_place(known.site, known.place)})"
-
-
-def _plain(text: str) -> str:
-    """Return what a USB device calls itself, without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_NAME]
-
-
-def _ago(known: "Known", now_ms: int) -> str:
-    return _span(max(0, now_ms - (known.heard_ms or now_ms)) // 1000)
-
-
-def _span(seconds: int) -> str:
-    for unit, size in (("h", 3600), ("min", 60)):
-        if seconds >= size:
-            return f"{seconds // size} {unit}"
-    return f"{seconds} s"
 
 
 def _boards(number: int) -> str:

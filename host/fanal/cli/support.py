@@ -63,7 +63,8 @@ def _pack(fleet_dir: Path, out: Path) -> "Packed":
     from fanal.doctor.examination import examine
     from fanal.doctor.system import ThisSystem
     from fanal.redaction import Redactor
-    from fanal.support import Sources, names_to_withhold, support
+    from fanal.support import support
+    from fanal.support_parts import Sources, names_to_withhold
 
     system = ThisSystem()
     own = cache(lambda: look(fleet_dir))
