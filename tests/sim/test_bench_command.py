@@ -2,12 +2,14 @@
 
 import asyncio
 import json
+import re
 import sys
 
 import pytest
 
 pytest.importorskip("bumble", reason="needs the extra `sim`")
 
+from fanal.sim.chip import ROM
 from fanal.sim.control import Control
 from fanal.sim.world import World
 
@@ -66,12 +68,45 @@ async def test_the_air_is_set_recorded_forged_and_replayed(world, tmp_path):
         (["forge", "xyz"], 2, "not hexadecimal"),
         (["cut"], 2, "--after SECONDS or --operation N"),
         (["boards", "add", "b1"], 1, "already"),
+        (["boards", "add", "b2", "--chip", "esp32c6"], 1, "can be blank"),
+        (["start", "--chip", "esp32c6"], 2, "add --blank"),
+        (["fault", "b1", "unplug"], 2, "needs --at"),
+        (["fault", "b1", "bad-block", "--at", "0x400000"], 2, "no flash at"),
+        (["fault", "b1", "slow", "--at", "x"], 2, "takes a number"),
+        (["fault", "b9", "none"], 3, "no board called b9"),
     ],
 )
 async def test_what_cannot_be_ends_in_one_sentence(world, arguments, exit_code, sentence):
     outcome = await fanal_sim(world, *arguments)
     assert (outcome.exit_code, sentence in outcome.output) == (exit_code, True), outcome.output
     assert "Traceback" not in outcome.output
+
+
+async def test_buttons_plugs_and_faults(world):
+    board = world.boards["b1"]
+    await fanal_sim(world, "boot-button", "hold")
+    await fanal_sim(world, "reset")
+    await world.wait_until(lambda: board.state == ROM)
+    await fanal_sim(world, "boot-button", "release")
+    await fanal_sim(world, "unplug")
+    (shown,) = json.loads((await fanal_sim(world, "status", "--json")).output)["boards"]
+    assert (shown["plugged"], shown["state"], shown["url"]) == (False, ROM, board.url)
+    assert "unplugged" in (await fanal_sim(world, "status")).output
+    await fanal_sim(world, "plug", "b1")
+    assert board.is_plugged
+    await fanal_sim(world, "fault", "b1", "bad-block", "--at", "0x1234")
+    await fanal_sim(world, "fault", "b1", "loss", "--every", "2", "--direction", "in")
+    assert b"".join(board.faults.bend("to chip", b"abcd")) == b"ac"
+    assert board.faults.bad_sectors == {0x1000}
+    await fanal_sim(world, "fault", "b1", "none")
+    assert (board.faults.bad_sectors, board.faults.slow_baud) == (set(), None)
+
+
+async def test_a_blank_board_is_added(world):
+    answer = await fanal_sim(world, "boards", "add", "c6", "--chip", "esp32c6", "--blank", "--json")
+    board = world.boards["c6"]
+    assert json.loads(answer.output)["url"] == board.url
+    assert set(board.flash_bytes()) == {0xFF}
 
 
 async def test_without_a_bench_it_says_how_to_start_one(world, tmp_path):
@@ -94,6 +129,9 @@ async def test_start_shows_ports_and_air_and_ends_with_ctrl_c(tmp_path):
     text = shown.decode()
     assert f"{tmp_path}/b2/port" in text
     assert "fanal listen --air 127.0.0.1:" in text
+    urls = re.search(r'export FANAL_PORTS="(.*)"', text)[1].split()
+    assert len(urls) == 2
+    assert all(re.fullmatch(r"rfc2217://127\.0\.0\.1:\d+", url) for url in urls)
     assert not (tmp_path / "control.sock").exists()
     assert not (tmp_path / "b1" / "port").is_symlink()
     assert (tmp_path / "b1" / "flash.bin").exists()

@@ -207,7 +207,7 @@ async def test_all_bytes_pass_both_ways(world, board, client):
     sync = b"\xc0\x00\x08\x24\0\0\0\0\0\x07\x07\x12\x20" + b"\x55" * 32 + b"\xc0"
     client.send(telnet.escape(sync))
     await client.until(lambda: client.data().count(b"\xc0") == 16)
-    board._printed(bytes(range(256)) * 2)
+    board.printed(bytes(range(256)) * 2)
     client.events.clear()
     await client.until(lambda: len(client.data()) == 512)
     assert client.data() == bytes(range(256)) * 2
@@ -258,10 +258,10 @@ async def test_clients_come_and_go(board):
 async def test_nobody_hears_what_was_said_to_the_one_before(world, board, client):
     await client.answer(1, bytes(4))
     await client.close()
-    board._printed(b"to nobody")
+    board.printed(b"to nobody")
     client = await Client.connect(board)
     await client.answer(1, bytes(4))
-    board._printed(b"to it")
+    board.printed(b"to it")
     await client.until(lambda: client.data())
     assert client.data() == b"to it"
     await client.close()

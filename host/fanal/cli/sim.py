@@ -4,48 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import console
+from fanal.cli import console, sim_line
+from fanal.cli.sim_bench import CHIPS, Bench, board_argument, examples, pass_bench
 
 if TYPE_CHECKING:
     from fanal.sim.world import World
 
-_CHIPS = ["esp32", "esp32c3", "esp32s3", "esp32c6"]
-_FAULTS = [
-    "noise", "loss", "unplug", "reset", "brown-out", "slow", "bad-block", "wrong-chip", "none",
-]  # fmt: skip
 _AIR_PORT = 7100
-
-
-def _examples(*lines: str) -> str:
-    """Return the epilog that shows how a verb is used."""
-    return "\b\nExamples:\n" + "\n".join(f"  fanal sim {line}" for line in lines)
-
-
-def _default_directory() -> Path:
-    import platformdirs
-
-    return Path(platformdirs.user_data_dir("fanal", appauthor=False)) / "sim"
-
-
-class _Bench:
-    """The folder of the bench that a command speaks to."""
-
-    def __init__(self, directory: Path | None) -> None:
-        self.directory = (directory or _default_directory()).absolute()
-
-    def ask(self, do: str, **arguments: Any) -> dict[str, Any]:
-        """Have the running bench do something."""
-        from fanal.sim.control import ask
-
-        return ask(self.directory, do, **arguments)
-
-
-_pass_bench = click.make_pass_decorator(_Bench)
-_board_argument = click.argument("board", required=False)
 
 
 @click.group(
@@ -66,11 +35,11 @@ Examples:
 @click.pass_context
 def sim_group(ctx: click.Context, directory: Path | None) -> None:
     """The virtual bench: boards and air, no hardware."""
-    ctx.obj = _Bench(directory)
+    ctx.obj = Bench(directory)
 
 
 @sim_group.command(
-    epilog=_examples(
+    epilog=examples(
         "start",
         "start --boards 3 --chip esp32s3",
         "start --blank --boards 8 --baud 460800",
@@ -79,16 +48,16 @@ def sim_group(ctx: click.Context, directory: Path | None) -> None:
 )
 @click.option("--boards", "count", default=1, show_default=True, type=click.IntRange(0, 200),
               help="How many boards there are at least.")  # fmt: skip
-@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(CHIPS))
 @click.option("--blank", is_flag=True, help="New boards with an erased flash, to be flashed.")
 @click.option("--baud", type=click.IntRange(300, 4_000_000),
               help="Speed of all serial lines. Default: as fast as this computer.")  # fmt: skip
 @click.option("--air-port", default=_AIR_PORT, show_default=True, type=click.IntRange(0, 65535),
               help="TCP port of the air; 0 for any.")  # fmt: skip
 @click.option("--seed", default=0, help="Of everything random: keys, addresses, losses.")
-@_pass_bench
+@pass_bench
 def start(
-    bench: _Bench,
+    bench: Bench,
     count: int,
     chip: str,
     blank: bool,
@@ -137,22 +106,26 @@ async def _serve(world: World, count: int, chip: str, blank: bool) -> None:
                 board.power_on()
             while len(world.boards) < count:
                 world.add_board(chip=chip, blank=blank)
-            _introduce(world)
+            _introduce(world, blank)
             await stop.wait()
     finally:
         await world.__aexit__()
     console.note("The bench has stopped; its boards are kept.")
 
 
-def _introduce(world: World) -> None:
+def _introduce(world: World, is_blank: bool) -> None:
     boards = list(world.boards.values())
     rows = [(board.name, board.chip, board.url, board.port) for board in boards]
     _echo_table(("board", "chip", "url", "port"), rows)
-    click.echo("\nA url has DTR and RTS, as a USB adapter has. So that Fanal finds the boards:\n")
-    urls = " ".join(board.url for board in boards)
-    click.echo(f'  export FANAL_PORTS="{urls}"\n')
-    click.echo(f"The air is at {world.air_address}. Try, from another terminal:\n")
     if boards:
+        click.echo(
+            "\nA url has DTR and RTS, as a USB adapter has. So that Fanal finds the boards:\n"
+        )
+        click.echo(f'  export FANAL_PORTS="{" ".join(board.url for board in boards)}"')
+    click.echo(f"\nThe air is at {world.air_address}. Try, from another terminal:\n")
+    if boards and is_blank:
+        click.echo(f"  fanal flash --port {boards[0].url}")
+    elif boards:
         click.echo(f"  mpremote connect {boards[0].port} ls")
         click.echo(f"  fanal provision --port {boards[0].port} --site SITE")
     click.echo(f"  fanal listen --air {world.air_address}")
@@ -168,10 +141,10 @@ def _echo_table(head: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> None:
         click.echo("  ".join([*cells, row[-1]]))
 
 
-@sim_group.command(epilog=_examples("status", "status --json"))
+@sim_group.command(epilog=examples("status", "status --json"))
 @console.json_option
-@_pass_bench
-def status(bench: _Bench, as_json: bool) -> None:
+@pass_bench
+def status(bench: Bench, as_json: bool) -> None:
     """Show boards, air and settings."""
     answer = bench.ask("status")
     if as_json:
@@ -196,59 +169,59 @@ def status(bench: _Bench, as_json: bool) -> None:
 
 
 @sim_group.command(
-    epilog=_examples("squeeze hold", "squeeze self-test b2", "squeeze hold --strength 0.3 --hand 4")
+    epilog=examples("squeeze hold", "squeeze self-test b2", "squeeze hold --strength 0.3 --hand 4")
     + "\n\nThe curves: hold, weak, cold, glove, frantic, self-test, bump, bag, chair, ..."
 )
 @click.argument("curve", default="hold")
-@_board_argument
+@board_argument
 @click.option("--hand", "seed", default=0, help="Which hand of that kind.")
 @click.option("--strength", default=1.0, show_default=True, type=click.FloatRange(0, 10))
-@_pass_bench
-def squeeze(bench: _Bench, curve: str, board: str | None, seed: int, strength: float) -> None:
+@pass_bench
+def squeeze(bench: Bench, curve: str, board: str | None, seed: int, strength: float) -> None:
     """Squeeze a board with a force curve."""
     answer = bench.ask("squeeze", board=board, curve=curve, seed=seed, strength=strength)
     click.echo(f"{answer['board']}: {curve}")
 
 
-@sim_group.command(epilog=_examples("power off", "power on b2"))
+@sim_group.command(epilog=examples("power off", "power on b2"))
 @click.argument("switch", type=click.Choice(["on", "off"]))
-@_board_argument
-@_pass_bench
-def power(bench: _Bench, switch: str, board: str | None) -> None:
+@board_argument
+@pass_bench
+def power(bench: Bench, switch: str, board: str | None) -> None:
     """Put the battery in, or take it out."""
     answer = bench.ask("power", board=board, is_on=switch == "on")
     click.echo(f"{answer['board']}: power {switch}")
 
 
-@sim_group.command(epilog=_examples("battery 3200", "battery 2900 b2"))
+@sim_group.command(epilog=examples("battery 3200", "battery 2900 b2"))
 @click.argument("millivolts", type=click.IntRange(0, 6000))
-@_board_argument
-@_pass_bench
-def battery(bench: _Bench, millivolts: int, board: str | None) -> None:
+@board_argument
+@pass_bench
+def battery(bench: Bench, millivolts: int, board: str | None) -> None:
     """Set a battery's voltage."""
     answer = bench.ask("battery", board=board, mv=millivolts)
     click.echo(f"{answer['board']}: {millivolts} mV")
 
 
-@sim_group.command(epilog=_examples("reset", "reset b2"))
-@_board_argument
-@_pass_bench
-def reset(bench: _Bench, board: str | None) -> None:
+@sim_group.command(epilog=examples("reset", "reset b2"))
+@board_argument
+@pass_bench
+def reset(bench: Bench, board: str | None) -> None:
     """Press the reset button."""
     click.echo(f"{bench.ask('reset', board=board)['board']}: reset")
 
 
 @sim_group.command(
-    epilog=_examples("cut --after 1.5", "cut --operation 2 --where inside --bytes 40")
+    epilog=examples("cut --after 1.5", "cut --operation 2 --where inside --bytes 40")
 )
-@_board_argument
+@board_argument
 @click.option("--after", "after_s", type=click.FloatRange(min=0), metavar="SECONDS")
 @click.option("--operation", type=click.IntRange(min=0), help="Flash operation from now, from 0.")
 @click.option("--where", default="before", type=click.Choice(["before", "inside", "after"]))
 @click.option("--bytes", "after_bytes", default=0, help="How much of it took effect (inside).")
-@_pass_bench
+@pass_bench
 def cut(
-    bench: _Bench,
+    bench: Bench,
     board: str | None,
     after_s: float | None,
     operation: int | None,
@@ -265,103 +238,31 @@ def cut(
     click.echo(f"{answer['board']}: a power cut is armed")
 
 
-@sim_group.command(
-    name="boot-button", epilog=_examples("boot-button hold", "boot-button release b2")
-)
-@click.argument("deed", type=click.Choice(["hold", "release"]))
-@_board_argument
-@_pass_bench
-def boot_button(bench: _Bench, deed: str, board: str | None) -> None:
-    """Hold the BOOT button down, or let it go. A reset with it down enters the serial ROM."""
-    answer = bench.ask("boot button", board=board, is_down=deed == "hold")
-    click.echo(f"{answer['board']}: BOOT {'held down' if deed == 'hold' else 'let go'}")
-
-
-@sim_group.command(epilog=_examples("unplug", "unplug b2"))
-@_board_argument
-@_pass_bench
-def unplug(bench: _Bench, board: str | None) -> None:
-    """Pull a board's cable: its port vanishes. Its battery stays."""
-    click.echo(f"{bench.ask('plug', board=board, is_in=False)['board']}: unplugged")
-
-
-@sim_group.command(epilog=_examples("plug", "plug b2"))
-@_board_argument
-@_pass_bench
-def plug(bench: _Bench, board: str | None) -> None:
-    """Put a board's cable back in."""
-    click.echo(f"{bench.ask('plug', board=board, is_in=True)['board']}: plugged in")
-
-
-@sim_group.command(
-    epilog=_examples(
-        "fault b1 noise --every 5000",
-        "fault b1 loss --rate 0.001 --direction in",
-        "fault b1 unplug --at 20000",
-        "fault b1 brown-out --at 12",
-        "fault b1 slow --baud 9600",
-        "fault b1 bad-block --at 0x20000",
-        "fault b1 wrong-chip --chip esp32s3",
-        "fault b1 none",
-    )
-)
-@click.argument("board")
-@click.argument("kind", type=click.Choice(_FAULTS))
-@click.option("--at", metavar="N", help="A byte on the line, an operation or an address of flash.")
-@click.option("--every", type=click.IntRange(min=1), help="One in so many bytes.")
-@click.option("--rate", type=click.FloatRange(0, 1), help="A share of all bytes, by chance.")
-@click.option("--baud", type=click.IntRange(10, 4_000_000))
-@click.option("--chip", type=click.Choice(_CHIPS))
-@click.option("--direction", type=click.Choice(["in", "out"]), help="Into the board, or out of it.")
-@_pass_bench
-def fault(
-    bench: _Bench,
-    board: str,
-    kind: str,
-    at: str | None,
-    every: int | None,
-    rate: float | None,
-    baud: int | None,
-    chip: str | None,
-    direction: str | None,
-) -> None:
-    """Let something go wrong on a board's line or in its chip; `none` ends it."""
-    try:
-        number = None if at is None else int(at, 0)
-    except ValueError:
-        raise click.UsageError("--at takes a number, such as 4096 or 0x1000.") from None
-    answer = bench.ask(
-        "fault", board=board, kind=kind, at=number, every=every, rate=rate, baud=baud, chip=chip,
-        direction=direction,
-    )  # fmt: skip
-    click.echo(f"{answer['board']}: {kind}" if kind != "none" else f"{board}: nothing goes wrong")
-
-
-@sim_group.command(epilog=_examples("loss 0.5", "loss 0.9 --listener porch", "loss 0"))
+@sim_group.command(epilog=examples("loss 0.5", "loss 0.9 --listener porch", "loss 0"))
 @click.argument("share", type=click.FloatRange(0, 1))
 @click.option("--listener", help="Only for the listener of this name.")
-@_pass_bench
-def loss(bench: _Bench, share: float, listener: str | None) -> None:
+@pass_bench
+def loss(bench: Bench, share: float, listener: str | None) -> None:
     """Lose a share of all packets."""
     bench.ask("loss", share=share, listener=listener)
     click.echo(f"{share:.0%} of packets are lost")
 
 
-@sim_group.command(epilog=_examples("duplicate 0.2", "duplicate 0"))
+@sim_group.command(epilog=examples("duplicate 0.2", "duplicate 0"))
 @click.argument("share", type=click.FloatRange(0, 1))
 @click.option("--listener", help="Only for the listener of this name.")
-@_pass_bench
-def duplicate(bench: _Bench, share: float, listener: str | None) -> None:
+@pass_bench
+def duplicate(bench: Bench, share: float, listener: str | None) -> None:
     """Repeat a share of all packets."""
     bench.ask("duplicate", share=share, listener=listener)
     click.echo(f"{share:.0%} of packets arrive twice")
 
 
-@sim_group.command(epilog=_examples("record /tmp/air.jsonl", "record --stop"))
+@sim_group.command(epilog=examples("record /tmp/air.jsonl", "record --stop"))
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
 @click.option("--stop", is_flag=True, help="Stop recording.")
-@_pass_bench
-def record(bench: _Bench, file: Path | None, stop: bool) -> None:
+@pass_bench
+def record(bench: Bench, file: Path | None, stop: bool) -> None:
     """Record every packet to a file, until --stop."""
     if (file is None) != stop:
         raise click.UsageError("Give either a file or --stop.")
@@ -370,13 +271,13 @@ def record(bench: _Bench, file: Path | None, stop: bool) -> None:
 
 
 @sim_group.command(
-    epilog=_examples("replay /tmp/air.jsonl", "replay /tmp/air.jsonl --most 1 --keep-address")
+    epilog=examples("replay /tmp/air.jsonl", "replay /tmp/air.jsonl --most 1 --keep-address")
 )
 @click.argument("file", type=click.Path(path_type=Path, exists=True, dir_okay=False))
 @click.option("--most", type=click.IntRange(min=1), help="Play only the first so many.")
 @click.option("--keep-address", is_flag=True, help="From the old addresses, not fresh ones.")
-@_pass_bench
-def replay(bench: _Bench, file: Path, most: int | None, keep_address: bool) -> None:
+@pass_bench
+def replay(bench: Bench, file: Path, most: int | None, keep_address: bool) -> None:
     """Play a recording, as an attacker would."""
     path = str(file.absolute())
     answer = bench.ask("replay", path=path, most=most, keep_address=keep_address)
@@ -384,11 +285,11 @@ def replay(bench: _Bench, file: Path, most: int | None, keep_address: bool) -> N
 
 
 @sim_group.command(
-    epilog=_examples("forge 0303a1f51a16a1f5206872ed8c9de1b01200b7a6266d47d8fb43b3572f7cbe")
+    epilog=examples("forge 0303a1f51a16a1f5206872ed8c9de1b01200b7a6266d47d8fb43b3572f7cbe")
 )
 @click.argument("data", metavar="HEX")
-@_pass_bench
-def forge(bench: _Bench, data: str) -> None:
+@pass_bench
+def forge(bench: Bench, data: str) -> None:
     """Send advertising data of your own making, at most 31 bytes."""
     try:
         bytes.fromhex(data)
@@ -404,17 +305,21 @@ def boards() -> None:
 
 
 @boards.command(
-    name="add", epilog=_examples("boards add", "boards add b2 --chip esp32", "boards add --blank")
+    name="add", epilog=examples("boards add", "boards add b2 --chip esp32", "boards add --blank")
 )
 @click.argument("name", required=False)
-@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(_CHIPS))
+@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(CHIPS))
 @click.option("--blank", is_flag=True, help="With an erased flash, to be flashed.")
 @console.json_option
-@_pass_bench
-def add_board(bench: _Bench, name: str | None, chip: str, blank: bool, as_json: bool) -> None:
+@pass_bench
+def add_board(bench: Bench, name: str | None, chip: str, blank: bool, as_json: bool) -> None:
     """Add a board to the running bench."""
     answer = bench.ask("add", name=name, chip=chip, blank=blank)
     if as_json:
         console.print_json(answer)
     else:
         click.echo(f"{answer['name']} {answer['chip']} {answer['url']} {answer['port']}")
+
+
+for _verb in (sim_line.boot_button, sim_line.plug, sim_line.unplug, sim_line.fault):
+    sim_group.add_command(_verb)

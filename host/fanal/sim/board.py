@@ -8,13 +8,12 @@ told makes the difference. `service.py` answers what the program asks, `port.py`
 from __future__ import annotations
 
 import asyncio
-import time
 from collections.abc import Callable
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from fanal.sim import bootloader, download, force
-from fanal.sim.bootloader import Found, NotBootable
+from fanal.sim import force
+from fanal.sim.bootloader import BootImage, Found, NotBootable
 from fanal.sim.chip import (
     ASLEEP,
     BOOT_LOOP,
@@ -36,19 +35,16 @@ from fanal.sim.chip import (
 )
 from fanal.sim.clock import Clock, WallClock
 from fanal.sim.console import Console
-from fanal.sim.device import opcode
+from fanal.sim.download import Download
 from fanal.sim.faults import Faults
 from fanal.sim.flash import Cut, Flash, PowerCut
 from fanal.sim.hand import Hand
 from fanal.sim.interpreter import Hatchery, Interpreter
+from fanal.sim.keyboard import Keyboard
 from fanal.sim.port import Port
-from fanal.sim.rom import CRASH, RUN_APP, Loader
 from fanal.sim.senses import Curve, Senses
 from fanal.sim.service import Service
 from fanal.sim.straps import Straps
-
-_PATIENCE_S = 0.1  # after which a program that asks for nothing is interrupted by a signal
-_LOOP_S = 0.5  # how long a chip tries before its watchdog has it try again
 
 
 @dataclass
@@ -94,8 +90,11 @@ class Board:
         self._port = Port(folder / "port", self.faults, self._typed, self.straps.set_lines, hand)
         self._port.line.set_baud(bench.baud)
         self.needs_vault = identity.needs_vault
-        self.console = Console(MACHINES[identity.chip], self._printed)
+        self.console = Console(MACHINES[identity.chip], self.printed)
         self.service = Service(self)
+        self.keyboard = Keyboard(self.service)
+        self.download = Download(self)
+        self._boot_image = BootImage(self.flash)
         self.state = OFF
         self.boots = 0
         self.heap_bytes = 0
@@ -106,12 +105,8 @@ class Board:
         self.level = 0
         self.interpreter: Interpreter | None = None
         self.found: Found | None = None  # what the last boot started
-        self._found_at: tuple[int, str] | None = None  # after so many changes, for which chip
-        self._loader: Loader | None = None
         self._waits_for_download = False  # as the straps said when they last counted
         self._origin_s = 0.0
-        self._typing = bytearray()
-        self._ctrl_c_s: float | None = None  # since when one is on its way, on the wall's clock
         self._timers: dict[str, asyncio.TimerHandle] = {}
         self._edges: list[asyncio.TimerHandle] = []
         bench.clock.watch(self.is_busy)
@@ -223,7 +218,7 @@ class Board:
         """Does it compute, so that virtual time must stand still?"""
         if self.interpreter is None or self.service.is_sleeping:
             return False
-        return self.state == RUNNING or bool(self._typing) or not self.interpreter.is_quiet()
+        return self.state == RUNNING or self.keyboard.is_typing or not self.interpreter.is_quiet()
 
     def close(self) -> None:
         """End it with the world; its flash stays."""
@@ -275,22 +270,18 @@ class Board:
     def _start(self) -> None:
         """Come out of reset: into the ROM's loader, or into what the flash holds."""
         if self._waits_for_download:
-            self._enter_loader()
+            self.set_state(ROM)
+            self.download.begin()
             return
+        is_cold = self.reset_cause == PWRON
         try:
-            self._run(self._look())
+            self.found = self._boot_image.find(self.silicon, self.needs_vault, is_cold)
         except NotBootable as reason:
             self.found = None
             self.set_state(BOOT_LOOP)
-            self._boot_in_vain(reason.lines, is_first=True)
-
-    def _look(self) -> Found:
-        """Return what the flash holds; on a warm boot only if its image was touched."""
-        state = self.flash.image_changes, self._silicon
-        if self.found is None or self.reset_cause == PWRON or self._found_at != state:
-            self.found = bootloader.find_app(self.flash, self._silicon, self.needs_vault)
-            self._found_at = state
-        return self.found
+            self.download.boot_in_vain(reason.lines)
+        else:
+            self._run(self.found)
 
     def _run(self, found: Found) -> None:
         self.boots += 1
@@ -314,10 +305,9 @@ class Board:
         if self.interpreter is not None:
             self.interpreter.kill()
             self.interpreter = None
-        self._loader = None
+        self.download.end()
         self.console.ended()
-        self._typing.clear()
-        self._ctrl_c_s = None
+        self.keyboard.clear()
         self.set_state(state)
 
     def _exited(self) -> None:
@@ -331,10 +321,10 @@ class Board:
         assert self.found is not None
         self._run(self.found)
 
-    # --- without a program: straps, the ROM's loader, a flash that holds nothing ---
+    # --- straps, and the chip's other ways out of reset ---
 
     @property
-    def _silicon(self) -> str:
+    def silicon(self) -> str:
         """The name of the chip that it really is."""
         return self.faults.chip or self.chip
 
@@ -353,24 +343,10 @@ class Board:
         if self.state == HELD:
             self.reset()
 
-    def _enter_loader(self) -> None:
-        self.set_state(ROM)
-        self.console.say(download.greeting(self._silicon))
-        self._loader = download.loader(
-            self._silicon, self.identity.mac, self.flash, self._printed, self._leave_loader
-        )
-
-    def _leave_loader(self, act: str) -> None:
-        """Do what the loader was told. But for RUN_APP, the straps count as they last did."""
-        if act == CRASH:
-            self.console.say(b"Guru Meditation Error: Core  0 panic'ed (Illegal instruction)\r\n")
-        if act == RUN_APP:
-            self._waits_for_download = False
+    def run_app(self) -> None:
+        """Leave the loader for what the flash holds, whatever the straps said."""
+        self._waits_for_download = False
         self.restart(HARD)
-
-    def _boot_in_vain(self, lines: tuple[str, ...], is_first: bool = False) -> None:
-        self.console.say(download.in_vain(self._silicon, lines, is_first))
-        self.set_timer("boot loop", _LOOP_S, lambda: self._boot_in_vain(lines))
 
     def set_state(self, state: str) -> None:
         """Enter a state."""
@@ -405,54 +381,13 @@ class Board:
         """Type on the serial line, as a client at the other end would."""
         self._typed(data)
 
-    def _printed(self, data: bytes) -> None:
+    def printed(self, data: bytes) -> None:
+        """Send what the chip says."""
         self._port.line.from_chip(data)
 
     def _typed(self, data: bytes) -> None:
         """Take what a client typed; a chip that boots, sleeps or is off does not hear it."""
-        if self._loader is not None:
-            self._load(self._loader, data)
+        if self.download.is_listening:
+            self.download.take(data)
         elif self.interpreter is not None and self.console.listens:
-            self._typing += data
-            self._pass_on()
-
-    def _load(self, loader: Loader, data: bytes) -> None:
-        try:
-            loader.feed(data)
-        except PowerCut as cut:
-            self.power_failed(cut)
-
-    def _pass_on(self) -> None:
-        while self._typing and self.interpreter is not None:
-            before, ctrl_c, rest = bytes(self._typing).partition(b"\x03")
-            if before:
-                self.interpreter.write(before)
-            if ctrl_c and not self._interrupt(self.interpreter):
-                self._typing[:] = ctrl_c + rest
-                self.loop.call_soon(self._pass_on)
-                return
-            self._typing[:] = rest
-
-    def _interrupt(self, interpreter: Interpreter) -> bool:
-        """Deliver one Ctrl-C; False if it has yet to arrive.
-
-        A signal can fall into the interpreter's collector and leave its heap locked for good. So
-        a program that still asks for things is told with the next answer.
-        """
-        service, asked_s = self.service, self._ctrl_c_s
-        if asked_s is not None and not service.is_interrupted:
-            self._ctrl_c_s = None
-            return True
-        if not interpreter.is_catching_interrupts():
-            service.is_interrupted, self._ctrl_c_s = False, None
-            interpreter.write(b"\x03")
-            return True
-        if service.is_sleeping:
-            self._ctrl_c_s = None
-            service.answer(status=opcode.INTERRUPTED)
-            return True
-        if asked_s is None:
-            service.is_interrupted, self._ctrl_c_s = True, time.monotonic()
-        elif time.monotonic() - asked_s > _PATIENCE_S and interpreter.interrupt():
-            service.is_interrupted = False
-        return False
+            self.keyboard.type_in(self.interpreter, data)

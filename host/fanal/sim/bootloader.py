@@ -41,6 +41,24 @@ class NotBootable(Exception):
         self.lines = lines
 
 
+class BootImage:
+    """What one board's flash holds, looked at again only when it may have changed."""
+
+    def __init__(self, flash: Flash) -> None:
+        self._flash = flash
+        self._found: Found | None = None
+        self._found_in: tuple[int, str] | None = None
+
+    def find(self, chip_name: str, needs_vault: bool, is_cold: bool) -> Found:
+        """Return what starts. is_cold: look in any case. Raises NotBootable."""
+        state = self._flash.image_changes, chip_name
+        if self._found is None or is_cold or self._found_in != state:
+            self._found = None
+            self._found = find_app(self._flash, chip_name, needs_vault)
+            self._found_in = state
+        return self._found
+
+
 def find_app(flash: Flash, chip_name: str, needs_vault: bool) -> Found:
     """Return what starts. Raises NotBootable."""
     chip = CHIPS[chip_name]

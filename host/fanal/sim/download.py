@@ -6,10 +6,15 @@ What it prints is what such a chip prints; what it is asked goes to the serial l
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
+from typing import TYPE_CHECKING
 
-from fanal.sim.flash import Flash
+from fanal.sim.chip import HARD
+from fanal.sim.flash import Flash, PowerCut
 from fanal.sim.registers import SILICON, Registers
-from fanal.sim.rom import RESET, Loader
+from fanal.sim.rom import CRASH, RESET, RUN_APP, Loader
+
+if TYPE_CHECKING:
+    from fanal.sim.board import Board
 
 # what each ROM says first; the straps as it prints them, for a download and for the flash
 _GREETINGS = {
@@ -20,6 +25,58 @@ _GREETINGS = {
 }
 _DOWNLOAD, _FLASH = "DOWNLOAD(UART0)", "SPI_FAST_FLASH_BOOT"
 _POWER_ON, _WATCHDOG = "rst:0x1 (POWERON)", "rst:0x10 (RTCWDT_RTC_RST)"
+
+
+_LOOP_S = 0.5  # how long a chip tries before its watchdog has it try again
+
+
+class Download:
+    """One board while no program runs on it."""
+
+    def __init__(self, board: Board) -> None:
+        self._board = board
+        self._loader: Loader | None = None
+
+    @property
+    def is_listening(self) -> bool:
+        """Does the serial loader run?"""
+        return self._loader is not None
+
+    def begin(self) -> None:
+        """Wait for a download."""
+        board = self._board
+        board.console.say(greeting(board.silicon))
+        self._loader = loader(
+            board.silicon, board.identity.mac, board.flash, board.printed, self._leave
+        )
+
+    def end(self) -> None:
+        """The chip stops or resets."""
+        self._loader = None
+
+    def take(self, data: bytes) -> None:
+        """Take what came from the host."""
+        assert self._loader is not None
+        try:
+            self._loader.feed(data)
+        except PowerCut as cut:
+            self._board.power_failed(cut)
+
+    def boot_in_vain(self, lines: Sequence[str], is_first: bool = True) -> None:
+        """Print why nothing boots, again and again."""
+        board = self._board
+        board.console.say(in_vain(board.silicon, lines, is_first))
+        board.set_timer("boot loop", _LOOP_S, lambda: self.boot_in_vain(lines, is_first=False))
+
+    def _leave(self, act: str) -> None:
+        """Do what the loader was told. But for RUN_APP, the straps count as they last did."""
+        if act == RUN_APP:
+            self._board.run_app()
+            return
+        if act == CRASH:
+            said = b"Guru Meditation Error: Core  0 panic'ed (Illegal instruction)\r\n"
+            self._board.console.say(said)
+        self._board.restart(HARD)
 
 
 def greeting(chip: str) -> bytes:
