@@ -45,7 +45,7 @@ OPEN = "open"  # no board yet, or one that is not finished
 class Result:
     """What became of a row so far. mac, beacon_id, chip: None until they are known.
 
-    at: ISO 8601, UTC. outcome: DONE, FAILED, INFRA or OPEN; reason: why it is not DONE. step: the
+    time: ISO 8601, UTC. outcome: DONE, FAILED, INFRA or OPEN; reason: why it is not DONE. step: the
     last one that was completed.
     """
 
@@ -59,7 +59,7 @@ class Result:
     step: str = ""
     outcome: str = OPEN
     reason: str = ""
-    at: str = ""
+    time: str = ""
     seconds: float | None = None
     technician: str = ""
     station: int | None = None
@@ -198,7 +198,7 @@ class Batch:
     # -- the journal
 
     def _note(self, number: int, event: str, **facts: Any) -> None:
-        line = {"at": _now(), "number": number, "event": event, **facts}
+        line = {"time": _now(), "number": number, "event": event, **facts}
         self._journal.write(json.dumps(line).encode() + b"\n")
         self._journal.flush()
         os.fsync(self._journal.fileno())

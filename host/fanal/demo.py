@@ -7,8 +7,6 @@ Every fact carries whether it was observed; the demo is good only if all of them
 
 import asyncio
 import secrets
-from collections.abc import Callable
-from dataclasses import dataclass
 from importlib.metadata import version
 from pathlib import Path
 from typing import Any
@@ -29,6 +27,7 @@ from fanal.sim.air import Frame
 from fanal.sim.chip import ASLEEP
 from fanal.sim.ear import Ear
 from fanal.sim.world import World
+from fanal.story import Detail, Fact, Facts, Say, Scene
 
 SITE, PLACE = "shelter-3", "room 12, under the desk"
 _BATTERY_MV = 3900
@@ -42,42 +41,11 @@ _NEIGHBOUR = bytes.fromhex("0201060303fefe0a09686561647365742d31")
 _NEIGHBOUR_EVERY_S = 0.25
 
 
-@dataclass(frozen=True, slots=True)
-class Scene:
-    """A part of the story begins."""
-
-    title: str
-
-
-@dataclass(frozen=True, slots=True)
-class Fact:
-    """Something that was to be seen. is_so: whether it really was."""
-
-    text: str
-    is_so: bool
-
-
-@dataclass(frozen=True, slots=True)
-class Detail:
-    """A line that explains; nothing hangs on it."""
-
-    text: str
-
-
-Say = Callable[[Scene | Fact | Detail], None]
-
-
 def demo(folder: Path, say: Say) -> bool:
     """Play the story in `folder`, which must not exist or be empty; return whether all was so."""
-    facts: list[Fact] = []
-
-    def noting(told: Scene | Fact | Detail) -> None:
-        if isinstance(told, Fact):
-            facts.append(told)
-        say(told)
-
-    clock.run_virtual(_play(folder, noting))
-    return bool(facts) and all(fact.is_so for fact in facts)
+    facts = Facts(say)
+    clock.run_virtual(_play(folder, facts))
+    return facts.are_all_so
 
 
 async def _play(folder: Path, say: Say) -> None:

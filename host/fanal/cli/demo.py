@@ -1,4 +1,4 @@
-"""`fanal demo`: one squeeze from end to end, with no hardware."""
+"""`fanal demo`: a squeeze, or a technician's sitting, from end to end, with no hardware."""
 
 import json
 import shutil
@@ -17,7 +17,8 @@ from fanal.error import UsageError
 @click.command(
     epilog="""\b
 Examples:
-  fanal demo                     watch it; nothing of it is kept
+  fanal demo                     one squeeze; nothing of it is kept
+  fanal demo sitting             eight blank boards become beacons
   fanal demo --keep /tmp/demo    keep the fleet and the board to look into
   fanal demo --json              one object, for a script
 
@@ -25,25 +26,28 @@ Examples:
 Exit codes: 0 everything was really observed, 1 something was not.
 """,
 )
+@click.argument("story", type=click.Choice(["squeeze", "sitting"]), default="squeeze")
 @click.option(
     "--keep", type=click.Path(path_type=Path), metavar="DIR", help="Keep what it makes in DIR."
 )
 @console.json_option
 @click.pass_context
-def demo_command(ctx: click.Context, keep: Path | None, as_json: bool) -> None:
-    """Watch one squeeze from end to end on the virtual bench.
+def demo_command(ctx: click.Context, story: str, keep: Path | None, as_json: bool) -> None:
+    """Watch one squeeze, or a technician's sitting, from end to end on the virtual bench.
 
-    The firmware runs on the real MicroPython interpreter, mpremote provisions it, bleak hears
-    it. Only the air, the flash and the hand are virtual.
+    The firmware runs on the real MicroPython interpreter, esptool and mpremote write it, bleak
+    hears it. Only the air, the flash, the ROM and the hand are virtual.
     """
-    from fanal.demo import Fact, demo
+    from fanal import demo, demo_sitting
+    from fanal.story import Fact
 
     if keep is not None and keep.exists() and (not keep.is_dir() or any(keep.iterdir())):
         raise UsageError(f"{keep} is there already.", "Name a folder that is new or empty.")
     folder = keep or Path(tempfile.mkdtemp(prefix="fanal-demo-"))
     account = _Account(silent=as_json)
     try:
-        is_good = demo(folder, account.tell)
+        play = demo.demo if story == "squeeze" else demo_sitting.demo
+        is_good = play(folder, account.tell)
     finally:
         if keep is None:
             shutil.rmtree(folder, ignore_errors=True)
@@ -58,7 +62,7 @@ def demo_command(ctx: click.Context, keep: Path | None, as_json: bool) -> None:
         click.echo(f"\n{console.mark(word)}  {observed} of {len(facts)} facts observed "
                    f"in {took_s:.0f} s.")  # fmt: skip
         if keep:
-            console.note(f"The fleet is in {keep / 'fleet'}, the board in {keep / 'bench'}.")
+            console.note(f"The fleet is in {keep / 'fleet'}, the boards are in {keep / 'bench'}.")
     ctx.exit(0 if is_good else 1)
 
 
@@ -72,7 +76,7 @@ class _Account:
 
     def tell(self, told: object) -> None:
         """Print one part of the story."""
-        from fanal.demo import Detail, Fact, Scene
+        from fanal.story import Detail, Fact, Scene
 
         self.told.append(told)
         if self._silent:

@@ -231,7 +231,7 @@ def _tell(batch: "Batch", deployed: "Deployed", as_json: bool) -> None:
     )
     counts = batch.counts()
     console.note(line) if as_json else click.echo(line)
-    console.note(f"{counts[DONE]} of {len(batch.rows)} are done..")
+    console.note(f"{counts[DONE]} of {len(batch.rows)} are done.")
 
 
 def _finish(batch: "Batch", sheet: "Sheet") -> list[Path]:

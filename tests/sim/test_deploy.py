@@ -1,0 +1,311 @@
+"""`fanal deploy` on boards of three kinds, killed, unplugged and starved on the way."""
+
+import base64
+import csv
+import json
+import os
+import random
+import sqlite3
+
+import pytest
+
+pytest.importorskip("bumble", reason="needs the extra `sim`")
+
+from fanal import deploy as deploying
+from fanal import firmware_image, verify
+from fanal.batch import DONE, FAILED, INFRA, OPEN, Batch
+from fanal.batch_list import count_rows
+from fanal.board_link import BoardLink
+from fanal.flash import Plan
+from fanal.image_store import ImageStore
+from fanal.keyring import Keyring
+from fanal.registry import REGISTRY_FILE, VERIFIED, Registry
+from fanal.sim.flash import Cut
+from fanal.sim.synthetic import synthetic_image
+from fanal.sim.world import World
+from fanal_protocol import keys
+
+from tests.sim.sitting import PaperImages, fanal, vault
+from tests.unit.paper_fleet import PaperFleet
+
+pytestmark = pytest.mark.sim
+
+PASSPHRASE = "correct horse battery staple"
+KINDS = ("esp32", "esp32c3", "esp32s3")
+
+
+@pytest.fixture
+async def world():
+    async with World(hands=True) as world:
+        yield world
+
+
+@pytest.fixture(scope="session")
+def images(tmp_path_factory):
+    """A store with an image for every kind of chip."""
+    folder = tmp_path_factory.mktemp("images")
+    store = ImageStore(folder / "store")
+    for chip in KINDS:
+        file = folder / f"{chip}.bin"
+        file.write_bytes(synthetic_image(chip, app_bytes=16 << 10))
+        store.add(file)
+    return store.folder
+
+
+class Desk:
+    """A laptop with a fleet on it, and boards on its hub."""
+
+    def __init__(self, world, folder, images, boards):
+        self.world, self.fleet_dir, self.boards = world, folder / "fleet", boards
+        self.env = {
+            **os.environ, "FANAL_PASSPHRASE": PASSPHRASE, "FANAL_IMAGES": str(images),
+            "FANAL_PORTS": " ".join(board.port for board in boards), "NO_COLOR": "1",
+        }  # fmt: skip
+
+    async def fanal(self, *words, **how):
+        return await fanal(self.world, "--fleet", self.fleet_dir, *words, env=self.env, **how)
+
+    async def deploy(self, *words, **how):
+        return await self.fanal("deploy", "--batch", "spring", "--all", *words, **how)
+
+    @property
+    def folder(self):
+        return self.fleet_dir / "batches" / "spring"
+
+    def results(self):
+        return json.loads((self.folder / "results.json").read_text())
+
+    def done(self):
+        """Return the MAC addresses of the rows that are done."""
+        if not (self.folder / "plan.json").exists():
+            return set()
+        results = Batch.open(self.folder).results.values()
+        return {result.mac for result in results if result.outcome == DONE}
+
+    def custody(self):
+        with sqlite3.connect(self.fleet_dir / REGISTRY_FILE) as connection:
+            return connection.execute("SELECT beacon, what FROM custody ORDER BY id").fetchall()
+
+    def check_agreement(self):
+        """Each board has exactly one identity, and registry, batch and flash say the same."""
+        station = Keyring.unlock(self.fleet_dir, PASSPHRASE).station()
+        rows = {row["mac"]: row for row in self.results()}
+        with Registry(self.fleet_dir / REGISTRY_FILE) as registry:
+            active = {b.mac: b for b in registry.beacons() if b.state == VERIFIED}
+            others = [b.beacon_id for b in registry.beacons() if b.state != VERIFIED]
+        assert others == []
+        assert active.keys() == rows.keys() == {b.identity.mac.hex(":") for b in self.boards}
+        assert len({beacon.beacon_id for beacon in active.values()}) == len(self.boards)
+        for board in self.boards:
+            beacon = active[board.identity.mac.hex(":")]
+            row = rows[beacon.mac]
+            assert (row["beacon_id"], row["outcome"]) == (beacon.beacon_id, DONE)
+            key = keys.first_event_key(station.root, beacon.public_key)
+            held = vault(board)
+            assert held.count(beacon.public_key) == 1
+            assert held.count(key) == 1
+
+
+@pytest.fixture
+async def desk(world, tmp_path, images):
+    def make(count):
+        boards = [world.add_board(f"b{i}", KINDS[i % 3], blank=True) for i in range(count)]
+        return Desk(world, tmp_path, images, boards)
+
+    return make
+
+
+async def test_eight_boards_of_three_kinds_and_then_nothing_more_to_do(desk):
+    at = desk(8)
+    assert (await at.fanal("fleet", "init"))[0] == 0
+    code, said = await at.deploy("--count", "8", "--site", "depot")
+    assert code == 0, said
+    at.check_agreement()
+    assert (at.folder / "labels.pdf").read_bytes().startswith(b"%PDF")
+    before = [board.flash_bytes() for board in at.boards]
+    custody = at.custody()
+    code, said = await at.deploy("--json")
+    assert code == 0, said
+    answer = json.loads(said.splitlines()[-1])
+    assert answer["counts"] == {DONE: 8, FAILED: 0, INFRA: 0, OPEN: 0}
+    assert {board["changed"] for board in answer["boards"]} == {False}
+    assert [board.flash_bytes() for board in at.boards] == before
+    assert at.custody() == custody
+    at.check_agreement()
+    with (at.folder / "results.csv").open(newline="") as file:
+        table = list(csv.DictReader(file))
+    assert {row["chip"] for row in table} == set(KINDS)
+    for column in ("time", "technician", "station", "tool", "image_sha256", "firmware_sha256"):
+        assert all(row[column] for row in table), column
+    no_secret_in(at, said)
+
+
+def no_secret_in(at, said):
+    """Search everything that was written or printed, but the age files, for keys."""
+    officer = Keyring.unlock(at.fleet_dir, PASSPHRASE)
+    station = officer.station()
+    secrets = {"root": station.root, "passphrase": PASSPHRASE.encode()}
+    with Registry(at.fleet_dir / REGISTRY_FILE) as registry:
+        for beacon in registry.beacons():
+            key = keys.first_event_key(station.root, beacon.public_key)
+            secrets[beacon.beacon_id] = key
+            secrets[beacon.beacon_id + " next"] = keys.next_event_key(key)
+    for board in at.boards:
+        seed = vault(board)
+        at_seed = seed.find(b"fanal/v1")
+        secrets[board.name] = seed[at_seed + 20 : at_seed + 52]
+    places = {"output": said.encode()}
+    places |= {str(f): f.read_bytes() for f in at.fleet_dir.rglob("*")
+               if f.is_file() and f.suffix != ".age"}  # fmt: skip
+    for name, secret in secrets.items():
+        assert len(secret) >= 20
+        forms = [secret, secret.hex().encode(), secret.hex().upper().encode(),
+                 base64.b64encode(secret).rstrip(b"=")[:-1],
+                 base64.urlsafe_b64encode(secret).rstrip(b"=")[:-1],
+                 base64.b32encode(secret).rstrip(b"=")[:-1], repr(secret).encode()]  # fmt: skip
+        for place, content in places.items():
+            assert not any(form in content for form in forms), f"{name} in {place}"
+
+
+# -- what interrupts it
+
+
+async def test_killed_unplugged_and_starved_until_the_box_is_empty(desk):
+    """At random moments; in the end every board is whole, and nothing is left half done.
+
+    FANAL_BLOWS=SEED,BOARDS has it go on for longer.
+    """
+    seed, count = map(int, os.environ.get("FANAL_BLOWS", "5,4").split(","))
+    at, dice = desk(count), random.Random(seed)
+    await at.fanal("fleet", "init")
+    words, blows = ("--count", str(count), "--site", "depot"), 0
+    left = list(at.boards)
+    for _ in range(20 * count):
+        hub = left[:2]
+        at.env["FANAL_PORTS"] = " ".join(board.port for board in hub)
+        kill_after = strike(dice, dice.choice(hub))
+        code, said = await at.deploy(*words, kill_after=kill_after)
+        words = () if (at.folder / "plan.json").exists() else words
+        blows += code != 0
+        assert code in (None, 0, 3, 6), said
+        assert "Traceback" not in said
+        for board in hub:
+            mend(board)
+        check_never_two(at)
+        done = at.done()
+        left = [board for board in left if board.identity.mac.hex(":") not in done]
+        if not left:
+            break
+    assert left == []
+    assert blows >= count
+    at.env["FANAL_PORTS"] = " ".join(board.port for board in at.boards)
+    before = [board.flash_bytes() for board in at.boards]
+    code, said = await at.deploy()
+    assert code == 0, said
+    assert [board.flash_bytes() for board in at.boards] == before
+    at.check_agreement()
+
+
+def strike(dice, victim):
+    """Prepare a blow; return after how many seconds the command is killed, or None."""
+    blow = dice.choice(("kill", "kill", "unplug", "starve"))
+    if blow == "unplug":
+        victim.faults.unplug_after(dice.randrange(150_000))
+    elif blow == "starve":
+        victim.cut(Cut(dice.randrange(800), dice.choice(("before", "inside", "after")), 64))
+    return dice.uniform(2.5, 9.0) if blow == "kill" else None
+
+
+def mend(board):
+    """What a technician does after each: plugs in, switches on."""
+    board.faults.clear()
+    board.cut(None)
+    board.plug()
+    board.power_on()
+
+
+def check_never_two(at):
+    """What must hold after every blow: a board has one identity at most, which is registered."""
+    with Registry(at.fleet_dir / REGISTRY_FILE) as registry:
+        rows = registry.beacons()
+    assert len({row.mac for row in rows}) == len(rows)
+    if (at.folder / "plan.json").exists():
+        macs = [r.mac for r in Batch.open(at.folder).results.values() if r.mac]
+        assert len(set(macs)) == len(macs)
+
+
+async def test_one_bad_board_does_not_stop_the_others(desk):
+    at = desk(3)
+    await at.fanal("fleet", "init")
+    at.boards[1].faults.bad_block(0x12000)
+    code, said = await at.deploy("--count", "3", "--site", "depot")
+    assert code == 6, said
+    outcomes = sorted(row["outcome"] for row in at.results())
+    assert outcomes == sorted([DONE, DONE, next(o for o in outcomes if o != DONE)])
+    bad = next(row for row in at.results() if row["outcome"] != DONE)
+    assert bad["outcome"] in (FAILED, INFRA)
+    assert bad["reason"]
+    # it is broken for good: its row goes to another board
+    code, said = await at.fanal("deploy", "--batch", "spring", "--give-up", bad["number"])
+    assert code == 0, said
+    spare = at.world.add_board("spare", blank=True)
+    at.env["FANAL_PORTS"] = spare.port
+    at.boards[1] = spare
+    code, said = await at.deploy()
+    assert code == 0, said
+    at.check_agreement()
+
+
+async def test_a_board_too_many_is_not_touched(desk):
+    at = desk(2)
+    await at.fanal("fleet", "init")
+    code, said = await at.deploy("--count", "1", "--site", "depot")
+    assert code == 6, said
+    assert "Every row of the batch has its board" in said
+    blank = [board for board in at.boards if set(board.flash_bytes()) == {0xFF}]
+    assert len(blank) == 1
+
+
+@pytest.mark.parametrize(
+    ("words", "code", "word"),
+    [
+        (("--count", "2"), 2, "Where"), (("--list", "none.csv"), 2, "cannot be read"),
+        ((), 2, "no batch"), (("--count", "2", "--site", "a b"), 2, "one word"),
+        (("--count", "2", "--site", "d", "--labels", "papyrus"), 2, "papyrus"),
+        (("--count", "2", "--site", "d", "--list", "x"), 2, "contradict"),
+        (("--site", "d"), 2, "How many"), (("--give-up", "1"), 2, "no batch"),
+    ],
+)  # fmt: skip
+async def test_what_cannot_be_is_said_before_any_board_is_touched(desk, words, code, word):
+    at = desk(1)
+    await at.fanal("fleet", "init")
+    found, said = await at.deploy(*words)
+    assert (found, word in said) == (code, True), said
+    assert set(at.boards[0].flash_bytes()) == {0xFF}
+    assert not at.folder.exists()
+
+
+async def test_a_beacon_that_does_not_pass_is_failed_and_not_infra(world, tmp_path, monkeypatch):
+    fleet = PaperFleet(tmp_path)
+    board = world.add_board("b1")
+    board.battery(3000)
+    bench = deploying.Bench(
+        PaperImages(), firmware_image.locate(), fleet.station, fleet.path, "0.1.0", "t", Plan()
+    )
+    import asyncio
+
+    with Batch.create(tmp_path / "batch", count_rows(1, "depot")) as batch:
+        done = await asyncio.to_thread(deploying.deploy, board.port, bench, batch)
+        assert done.result.outcome == FAILED
+        assert "battery" in done.result.reason
+        board.battery(3900)
+        again = await asyncio.to_thread(deploying.deploy, board.port, bench, batch)
+        assert (again.problem, again.result.outcome, again.result.reason) == (None, DONE, "")
+
+    def rows():
+        with BoardLink(board.port) as link:
+            manifest = firmware_image.locate().manifest.files
+            return verify.verify(link, fleet.registry, manifest, "0.1.0")
+
+    assert (await asyncio.to_thread(rows)).exit_code == 0
+    fleet.registry.close()
