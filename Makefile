@@ -8,13 +8,16 @@ TESTS  ?= tests
 PYTEST ?= -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo test lint vectors bench mpy clean
+.PHONY: help system demo sitting test hil lint vectors bench mpy clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
 
 demo: $(VENV)/.sim mpy ## one squeeze, end to end, with no hardware
 	@$(BIN)/fanal demo
+
+sitting: $(VENV)/.sim mpy ## eight blank boards become beacons, with no hardware
+	@$(BIN)/fanal demo sitting
 
 test: $(VENV)/.dev mpy ## everything that needs no hardware
 	$(BIN)/pytest $(PYTEST) $(TESTS)
@@ -31,6 +34,7 @@ vectors: $(VENV)/.dev ## the test vectors on both interpreters; VECTORS=FILES fo
 bench: $(VENV)/.dev ## what is measured, against whom
 	$(BIN)/python bench/schedule.py
 	$(BIN)/python bench/signature.py
+	$(BIN)/python bench/flashing.py
 
 mpy: $(VENV)/.sim ## the firmware as .mpy files with a manifest of SHA-256 sums
 	@$(BIN)/python -m fanal.firmware_image

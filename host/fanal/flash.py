@@ -194,8 +194,11 @@ def _booted(
 def _installed(
     repl: Repl, mac: str, image: EspImage, firmware: FirmwareImage, progress: Progress
 ) -> Flashed:
-    progress.step("Installing the firmware")
-    done: Installed = install(repl, firmware, on_share=progress.share)
+    progress.step("Comparing the firmware")
+    done: Installed = install(
+        repl, firmware,
+        on_writing=lambda: progress.step("Installing the firmware"), on_share=progress.share,
+    )  # fmt: skip
     if done.changed:
         progress.step("Asking the firmware")
         repl.restart()

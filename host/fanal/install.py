@@ -70,17 +70,21 @@ def install(
     repl: Repl,
     image: FirmwareImage,
     *,
+    on_writing: Callable[[], None] = lambda: None,
     on_share: Callable[[float], None] = lambda _: None,
 ) -> Installed:
     """Make the files of the board those of the image, and read them back.
 
-    on_share: told how much is done, 0 to 1. Raises ReadBackError, DeviceError, BoardLost; run it
-    again after any of them. What is not the firmware's (settings, a vault file) is not touched.
+    on_writing: called if anything differs. on_share: told how much is done, 0 to 1. Raises
+    ReadBackError, DeviceError, BoardLost; run it again after any of them. What is not the
+    firmware's (settings, a vault file) is not touched.
     """
     wanted = image.manifest.files
     there = _files(repl)
     written = sorted((p for p in wanted if there.get(p) != wanted[p]), key=_urgency)
     removed = sorted(path for path in there if path not in wanted)
+    if written or removed:
+        on_writing()
     _make_folders(repl, written)
     _write(repl, image, written, on_share)
     for path in removed:

@@ -63,6 +63,7 @@ def err() -> "Console":
 def mark(outcome: str, stream: IO[str] | None = None) -> str:
     """Return symbol and word for "ok", "warn" or "fail", coloured where `stream` shows colours."""
     stream = stream or sys.stdout
+    stream = getattr(stream, "rich_proxied_file", stream)  # which knows no encoding
     word, symbol, plain, colour = _MARKS[outcome]
     text = f"{symbol if _is_unicode(stream) else plain} {word}"
     return click.style(text, fg=colour, bold=True) if _has_colour(stream) else text
@@ -85,9 +86,15 @@ def folded(line: str, indent: int, stream: IO[str]) -> str:
     return "\n".join(rows)
 
 
+def result(text: str) -> None:
+    """Print a line of the result while bars move below it."""
+    # not click.echo, which goes round them
+    print(text, flush=True)
+
+
 def note(text: str) -> None:
     """Say something that is not a result: progress, a remark."""
-    # not click.echo, which goes round the line that `steps` moves and so spoils it
+    # not click.echo either: it spoils the line that `steps` moves
     print(folded(text, 4, sys.stderr), file=sys.stderr, flush=True)
 
 

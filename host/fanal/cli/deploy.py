@@ -179,9 +179,10 @@ def _run(
 
     done: list[Deployed] = []
 
-    def on_done(_: str, deployed: "Deployed") -> None:
+    def on_done(_: str, deployed: "Deployed") -> str:
         done.append(deployed)
         _tell(batch, deployed, as_json)
+        return "done" if deployed.problem is None else "not done: see above"
 
     side_by_side.run(
         ports,
@@ -230,7 +231,7 @@ def _tell(batch: "Batch", deployed: "Deployed", as_json: bool) -> None:
         f"  {result.mac}  row {result.number}{what}"
     )
     counts = batch.counts()
-    console.note(line) if as_json else click.echo(line)
+    console.note(line) if as_json else console.result(line)
     console.note(f"{counts[DONE]} of {len(batch.rows)} are done.")
 
 

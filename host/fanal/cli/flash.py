@@ -74,10 +74,11 @@ def flash_command(
         except FanalError as problem:
             return _Outcome(None, problem)
 
-    def on_done(port: str, outcome: _Outcome) -> None:
+    def on_done(port: str, outcome: _Outcome) -> str:
         outcomes[port] = outcome
         if not as_json:
             _tell(port, outcome)
+        return "done" if outcome.problem is None else "not done: see above"
 
     chosen = find_ports(ports, is_all)
     side_by_side.run(chosen, work, on_done)
@@ -103,7 +104,7 @@ def _tell(port: str, outcome: _Outcome) -> None:
     assert done is not None
     what = "Flashed" if done.changed else "Already as it should be, nothing written"
     files = f", {len(done.written)} files" if done.written else ""
-    click.echo(
+    console.result(
         f"{console.mark('ok')}  {what}: {done.chip} {done.mac}  MicroPython {done.micropython},"
         f" Fanal {done.firmware}{files}  ({port})"
     )

@@ -6,6 +6,7 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import FIRST_COMPLETED, Future, ThreadPoolExecutor, wait
 from contextlib import contextmanager
+from dataclasses import dataclass
 from typing import TypeVar
 
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
@@ -19,9 +20,17 @@ MOST_AT_ONCE = 32
 _LOOK_AGAIN_S = 0.5
 
 
+@dataclass(frozen=True)
+class Bar:
+    """Where a board's progress is shown. end: takes the word that stays there."""
+
+    progress: BoardProgress
+    end: Callable[[str], None]
+
+
 @contextmanager
-def bars() -> Iterator[Callable[[str], BoardProgress]]:
-    """Give a function that makes what a board's progress is told to."""
+def bars() -> Iterator[Callable[[str], Bar]]:
+    """Give a function that makes the bar of a board."""
     if not sys.stderr.isatty():
         yield _plain
         return
@@ -36,27 +45,34 @@ def bars() -> Iterator[Callable[[str], BoardProgress]]:
 def run(
     ports: Sequence[str],
     work: Callable[[str, BoardProgress], T],
-    on_done: Callable[[str, T], None],
+    on_done: Callable[[str, T], str],
     more: Callable[[], Sequence[str] | None] | None = None,
 ) -> None:
     """Do the work on every port at once, and tell of each as it is done.
 
-    more: asked again and again for ports that came since; None ends it when those under way are
-    done. Ctrl-C begins no more of them and waits for those under way, so that none is left half
-    done; then it goes on as KeyboardInterrupt.
+    on_done: returns the word that stands beside its bar then. more: asked again and again for
+    ports that came since; None ends it when those under way are done. Ctrl-C begins no more of
+    them and waits for those under way, so that none is left half done; then it goes on as
+    KeyboardInterrupt.
     """
     with bars() as progress, ThreadPoolExecutor(MOST_AT_ONCE) as pool:
-        waiting: dict[Future[T], str] = {}
+        waiting: dict[Future[T], tuple[str, Bar]] = {}
 
         def begin(new: Sequence[str]) -> None:
-            waiting.update({pool.submit(work, port, progress(port)): port for port in new})
+            for port in new:
+                bar = progress(port)
+                waiting[pool.submit(work, port, bar.progress)] = port, bar
+
+        def end(future: Future[T]) -> None:
+            port, bar = waiting.pop(future)
+            bar.end(on_done(port, future.result()))
 
         begin(ports)
         try:
             while waiting or more is not None:
                 done, _ = wait(waiting, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
                 for future in done:
-                    on_done(waiting.pop(future), future.result())
+                    end(future)
                 if more is not None:
                     new = more()
                     more = None if new is None else more
@@ -66,29 +82,30 @@ def run(
         except KeyboardInterrupt:
             console.note("Stopping: boards under way are brought to an end, no other is begun.")
             pool.shutdown(wait=True, cancel_futures=True)
-            for future, port in waiting.items():
+            for future in list(waiting):
                 if not future.cancelled() and future.exception() is None:
-                    on_done(port, future.result())
+                    end(future)
             raise
 
 
-def _bar(shown: Progress, port: str) -> BoardProgress:
+def _bar(shown: Progress, port: str) -> Bar:
     task: TaskID = shown.add_task("", port=_short(port), total=1.0)
-    return BoardProgress(
+    told = BoardProgress(
         step=lambda text: shown.update(task, description=text, completed=0.0),
         share=lambda share: shown.update(task, completed=share),
     )
+    return Bar(told, lambda word: shown.update(task, description=word, completed=1.0))
 
 
-_lines = threading.Lock()
-
-
-def _plain(port: str) -> BoardProgress:
+def _plain(port: str) -> Bar:
     def step(text: str) -> None:
         with _lines:
             console.note(f"{port}: {text}")
 
-    return BoardProgress(step=step)
+    return Bar(BoardProgress(step=step), lambda _: None)
+
+
+_lines = threading.Lock()
 
 
 def _short(port: str, most: int = 28) -> str:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import console, sim_line
+from fanal.cli import console, sim_images, sim_line
 from fanal.cli.sim_bench import CHIPS, Bench, board_argument, examples, pass_bench
 
 if TYPE_CHECKING:
@@ -42,14 +42,21 @@ def sim_group(ctx: click.Context, directory: Path | None) -> None:
     epilog=examples(
         "start",
         "start --boards 3 --chip esp32s3",
-        "start --blank --boards 8 --baud 460800",
+        "start --blank --boards 8 --chip esp32 --chip esp32c3 --baud 460800",
         "start --air-port 0 --seed 7",
     )
 )
 @click.option("--boards", "count", default=1, show_default=True, type=click.IntRange(0, 200),
               help="How many boards there are at least.")  # fmt: skip
-@click.option("--chip", default="esp32c3", show_default=True, type=click.Choice(CHIPS))
+@click.option(
+    "--chip", "chips", multiple=True, default=["esp32c3"], show_default=True,
+    type=click.Choice(CHIPS), help="May be repeated: new boards take them in turn.",
+)  # fmt: skip
 @click.option("--blank", is_flag=True, help="New boards with an erased flash, to be flashed.")
+@click.option(
+    "--no-hands", is_flag=True,
+    help="Nobody presses BOOT and RESET for a tool at a port, which has no DTR and RTS.",
+)  # fmt: skip
 @click.option("--baud", type=click.IntRange(300, 4_000_000),
               help="Speed of all serial lines. Default: as fast as this computer.")  # fmt: skip
 @click.option("--air-port", default=_AIR_PORT, show_default=True, type=click.IntRange(0, 65535),
@@ -59,8 +66,9 @@ def sim_group(ctx: click.Context, directory: Path | None) -> None:
 def start(
     bench: Bench,
     count: int,
-    chip: str,
+    chips: tuple[str, ...],
     blank: bool,
+    no_hands: bool,
     baud: int | None,
     air_port: int,
     seed: int,
@@ -71,15 +79,15 @@ def start(
     """
     import asyncio
 
-    if chip == "esp32c6" and not blank:
+    if "esp32c6" in chips and not blank:
         raise click.UsageError("There is no firmware for esp32c6: add --blank.")
     from fanal.sim.world import World
 
-    world = World(bench.directory, seed=seed, air_port=air_port, baud=baud)
-    asyncio.run(_serve(world, count, chip, blank))
+    world = World(bench.directory, seed=seed, air_port=air_port, baud=baud, hands=not no_hands)
+    asyncio.run(_serve(world, count, chips, blank))
 
 
-async def _serve(world: World, count: int, chip: str, blank: bool) -> None:
+async def _serve(world: World, count: int, chips: Sequence[str], blank: bool) -> None:
     import asyncio
     import os
     import signal
@@ -105,6 +113,7 @@ async def _serve(world: World, count: int, chip: str, blank: bool) -> None:
             for board in world.boards.values():
                 board.power_on()
             while len(world.boards) < count:
+                chip = chips[len(world.boards) % len(chips)]
                 world.add_board(chip=chip, blank=blank)
             _introduce(world, blank)
             await stop.wait()
@@ -119,12 +128,13 @@ def _introduce(world: World, is_blank: bool) -> None:
     _echo_table(("board", "chip", "url", "port"), rows)
     if boards:
         click.echo(
-            "\nA url has DTR and RTS, as a USB adapter has. So that Fanal finds the boards:\n"
+            "\nA url has DTR and RTS, as a USB adapter has, and is slow: pyserial waits 50 ms"
         )
-        click.echo(f'  export FANAL_PORTS="{" ".join(board.url for board in boards)}"')
+        click.echo("for each change of them. So that Fanal finds the boards:\n")
+        click.echo(f'  export FANAL_PORTS="{" ".join(board.port for board in boards)}"')
     click.echo(f"\nThe air is at {world.air_address}. Try, from another terminal:\n")
     if boards and is_blank:
-        click.echo(f"  fanal flash --port {boards[0].url}")
+        click.echo(f"  fanal flash --port {boards[0].port}")
     elif boards:
         click.echo(f"  mpremote connect {boards[0].port} ls")
         click.echo(f"  fanal provision --port {boards[0].port} --site SITE")
@@ -321,5 +331,7 @@ def add_board(bench: Bench, name: str | None, chip: str, blank: bool, as_json: b
         click.echo(f"{answer['name']} {answer['chip']} {answer['url']} {answer['port']}")
 
 
-for _verb in (sim_line.boot_button, sim_line.plug, sim_line.unplug, sim_line.fault):
+for _verb in (
+    sim_line.boot_button, sim_line.plug, sim_line.unplug, sim_line.fault, sim_images.images
+):  # fmt: skip
     sim_group.add_command(_verb)
