@@ -336,3 +336,12 @@ async def test_socket_urls_are_for_lines_without_rfc2217(board):
             return port.read_until(b">>> ")
 
     assert (await asyncio.to_thread(use)).endswith(b">>> ")
+
+
+async def test_a_bench_has_more_boards_than_a_user_has_descriptors_of_inotify(world):
+    for _ in range(130):
+        world.add_board(powered=False, blank=True)
+    last = world.boards["b130"]
+    with open(last.port, "rb"):
+        assert last._port._terminal.is_open
+    assert not last._port._terminal.is_open

@@ -41,6 +41,7 @@ from fanal.sim.flash import Cut, Flash, PowerCut
 from fanal.sim.hand import Hand
 from fanal.sim.interpreter import Hatchery, Interpreter
 from fanal.sim.keyboard import Keyboard
+from fanal.sim.openings import Openings
 from fanal.sim.port import Port
 from fanal.sim.senses import Curve, Senses
 from fanal.sim.service import Service
@@ -52,6 +53,7 @@ class Bench:
     """What all boards of a world share."""
 
     hatchery: Hatchery
+    openings: Openings
     clock: Clock | WallClock
     air_port: int
     heap_budget: int = HEAP_BUDGET
@@ -87,7 +89,9 @@ class Board:
         self.senses = Senses()
         self.straps = Straps(self._hold, self._release)
         hand = Hand(lambda: self.state, self._press) if bench.has_hands else None
-        self._port = Port(folder / "port", self.faults, self._typed, self.straps.set_lines, hand)
+        self._port = Port(
+            folder / "port", bench.openings, self.faults, self._typed, self.straps.set_lines, hand
+        )
         self._port.line.set_baud(bench.baud)
         self.needs_vault = identity.needs_vault
         self.console = Console(MACHINES[identity.chip], self.printed)

@@ -25,8 +25,6 @@ _GREETINGS = {
 }
 _DOWNLOAD, _FLASH = "DOWNLOAD(UART0)", "SPI_FAST_FLASH_BOOT"
 _POWER_ON, _WATCHDOG = "rst:0x1 (POWERON)", "rst:0x10 (RTCWDT_RTC_RST)"
-
-
 _LOOP_S = 0.5  # how long a chip tries before its watchdog has it try again
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 from fanal.sim import rfc2217
 from fanal.sim.faults import Faults
 from fanal.sim.hand import Hand
+from fanal.sim.openings import Openings
 from fanal.sim.serial_line import SerialLine
 from fanal.sim.terminal import Terminal
 
@@ -22,12 +23,14 @@ class Port:
     def __init__(
         self,
         link: Path,
+        openings: Openings,
         faults: Faults,
         to_chip: Callable[[bytes], None],
         set_lines: Callable[[bool, bool], None],
         hand: Hand | None = None,
     ) -> None:
         self.link, self.set_lines = link, set_lines
+        self._openings = openings
         self.line = SerialLine(faults, to_chip)
         self._hand = hand
         faults.on_unplug = self.unplug
@@ -53,7 +56,7 @@ class Port:
         """Bring the port back, where it was."""
         if self._terminal is not None:
             return
-        terminal = self._terminal = Terminal(self.link, self._typed, self._left)
+        terminal = self._terminal = Terminal(self.link, self._openings, self._typed, self._left)
         self.line.attach(terminal.write)
         if self._server is not None:
             self._server.listen()

@@ -24,31 +24,27 @@ class Terminal:
     def __init__(
         self,
         link: Path,
+        openings: Openings,
         on_input: Callable[[bytes], None],
         on_left: Callable[[], None] = lambda: None,
     ) -> None:
         self.link = link
-        self._on_input, self._on_left = on_input, on_left
+        self._on_input = on_input
         self._ours, self._theirs = os.openpty()  # both stay open: clients come and go
         tty.setraw(self._theirs)
         os.set_blocking(self._ours, False)
-        self._openings = Openings(os.ttyname(self._theirs))
+        self._watch = openings.watch(os.ttyname(self._theirs), on_left)
         link.parent.mkdir(parents=True, exist_ok=True)
         link.unlink(missing_ok=True)
         link.symlink_to(os.ttyname(self._theirs))
         self._waiting = bytearray()
         self._loop = asyncio.get_running_loop()
         self._loop.add_reader(self._ours, self._read)
-        self._was_open = False
-        self._loop.add_reader(self._openings.fd, self._look_who_is_there)
 
     @property
     def is_open(self) -> bool:
         """Has a client opened it?"""
-        was_open, self._was_open = self._was_open, self._openings.count() > 0
-        if was_open and not self._was_open:  # whoever asks may be the first to learn it
-            self._loop.call_soon(self._on_left)
-        return self._was_open
+        return self._watch.is_open
 
     def lock(self) -> None:
         """Keep clients away that ask for the line for themselves, as mpremote and esptool do."""
@@ -72,14 +68,10 @@ class Terminal:
         """Take the line away, as unplugging does."""
         self._loop.remove_reader(self._ours)
         self._loop.remove_writer(self._ours)
-        self._loop.remove_reader(self._openings.fd)
         self.link.unlink(missing_ok=True)
-        self._openings.close()
+        self._watch.close()
         os.close(self._ours)
         os.close(self._theirs)
-
-    def _look_who_is_there(self) -> None:
-        _ = self.is_open
 
     def _read(self) -> None:
         try:

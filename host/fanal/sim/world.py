@@ -29,6 +29,7 @@ from fanal.sim.board import Bench, Board, Identity
 from fanal.sim.chip import BOOT_MS, HEAP_BUDGET, WIRING, WITH_FIRMWARE
 from fanal.sim.controller import AirServer
 from fanal.sim.interpreter import Hatchery
+from fanal.sim.openings import Openings
 
 _STATE = "world.json"
 # chip -> heap found at a first boot; the same for every world of this process with that budget
@@ -84,8 +85,8 @@ class World:
         self._server = AirServer(self.air)
         await self._server.start(self.air_port)
         self._bench = Bench(
-            Hatchery(), self.clock, self._server.port, self.heap_budget, self.baud, self._has_hands,
-            _HEAPS.setdefault(self.heap_budget, {}),
+            Hatchery(), Openings(), self.clock, self._server.port, self.heap_budget, self.baud,
+            self._has_hands, _HEAPS.setdefault(self.heap_budget, {}),
         )  # fmt: skip
         self.directory.mkdir(parents=True, exist_ok=True)
         for kept in self._kept():
@@ -103,6 +104,7 @@ class World:
         for board in self.boards.values():
             board.close()
         await self._server.close()
+        self._bench.openings.close()
         self._bench.hatchery.close()
         if self._temporary is not None:
             self._temporary.cleanup()
