@@ -73,11 +73,11 @@ class Beacon:
         if {"squeeze", "trigger"} & can:
             can.add("start")
         if self._options.soak_hours:
-            can |= {"soak", "slot"}
+            can |= {"soak", "long"}
         if self._options.all_curves:
             can.add("curves")
         if "jump" in can:
-            can.add("slot")
+            can.add("long")
         self.abilities = frozenset(can)
 
     def close(self) -> None:
@@ -165,8 +165,9 @@ class Beacon:
             return self.rig.squeeze("self-test")
         with self.attached() as link:
             link.call("begin_self_test")
+            begun_ms = self.rig.now_ms()  # it begins as soon as the console is left
         self._awake_until_ms = 0  # it wakes for it, and sleeps again when it is over
-        return self.rig.now_ms()
+        return begun_ms
 
     def account(self, since_ms: int, event: int, count: int = 3) -> Account:
         """Return what is heard of it from a moment on, of `count` events from `event` on."""

@@ -17,7 +17,7 @@ MISSING = {
     "power": "needs --power-command",
     "reset": "needs a line with DTR and RTS that reset the board",
     "wake": "needs --power-command, --interactive, or a line with DTR and RTS that reset the board",
-    "slot": "needs --soak-hours: a slot lasts 900 s",
+    "long": "needs --soak-hours: it takes 5 to 15 minutes",
     "soak": "needs --soak-hours",
     "curves": "needs --all-curves",
 }

@@ -46,7 +46,9 @@ def pytest_collection_modifyitems(config: pytest.Config, items: list[pytest.Item
         if item.path.parent.name == "hil":
             item.add_marker(pytest.mark.timeout(longest_s))
             # what pyserial does to open rfc2217://
-            item.add_marker(pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning"))
+            item.add_marker(
+                pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
+            )
 
 
 @pytest.fixture(scope="session")
@@ -61,6 +63,8 @@ def hil(pytestconfig: pytest.Config) -> Iterator[Session]:
 @pytest.fixture
 def beacon(request: pytest.FixtureRequest, hil: Session) -> Beacon:
     """A beacon whose rig works and that has what the test needs; else a skip that names it."""
+    if options.is_virtual(request.param):
+        pytest.importorskip("bumble", reason="needs the extra `sim`")
     if fault := hil.fault(request.param):
         pytest.skip(UNTRIED_PREFIX + fault.reason)
     found = hil.beacon(request.param)

@@ -15,8 +15,6 @@ _INK, _GREY = "#1b2733", "#8a949e"
 _STYLE = {
     "svg.fonttype": "none",  # text stays text: it can be searched, and scales with the page
     "svg.hashsalt": "fanal",
-    "font.family": "sans-serif",
-    "font.sans-serif": ["system-ui", "Helvetica", "Arial", "sans-serif"],
     "font.size": 10,
     "axes.edgecolor": _GREY,
     "axes.labelcolor": _INK,
@@ -39,7 +37,7 @@ def dots(name: str, rows: Sequence[tuple[str, Sequence[float]]], unit: str) -> s
             axes.plot([statistics.median(values)] * 2, [at - 0.3, at + 0.3], color=_INK, lw=2)
         axes.set_yticks(range(len(rows)), [label for label, _ in rows])
         axes.set_ylim(len(rows) - 0.5, -0.5)
-        axes.set_xlim(left=0)
+        axes.set_xlim(0, 1.08 * max(max(values) for _, values in rows))
         axes.set_xlabel(unit)
         return _svg(figure, axes, name)
 

@@ -25,7 +25,7 @@ _PACKAGES = ("fanal", "mpremote", "pyserial", "bleak", "bumble", "esptool", "pyt
 SIGNS = {PASS: "\u2713", FAIL: "\u2717", INFRA: "\u26a0", SKIP: "\u2013", UNTRIED: "\u2013"}
 MEANINGS = {
     PASS: "the beacon did what it must",
-    FAIL: "the beacon did not",
+    FAIL: "the beacon did not do what it must",
     INFRA: "the rig failed: this says nothing about the beacon",
     UNTRIED: "not tried, since the rig had failed before",
     SKIP: "not asked: a flag or a capability is missing, and named",

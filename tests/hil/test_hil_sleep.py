@@ -60,7 +60,7 @@ def test_it_sleeps_again_when_the_event_is_over(beacon: Beacon) -> None:
     assert {packet.event for packet in again.packets} == {number + 1}
 
 
-@pytest.mark.needs("slot")
+@pytest.mark.needs("long")
 def test_identifier_and_address_change_together_with_the_slot(
     beacon: Beacon, figures: Figures
 ) -> None:

@@ -35,6 +35,7 @@ def test_a_loop_that_hangs_is_reset(beacon: Beacon) -> None:
     assert beacon.status().next_event == number
 
 
+@pytest.mark.needs("long")
 def test_a_prompt_that_was_forgotten_is_reset(beacon: Beacon) -> None:
     beacon.on_guard(window_s=WINDOW_S)
     with beacon.line() as line:
