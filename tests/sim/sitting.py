@@ -28,12 +28,11 @@ class PaperImages:
         return esp_image.read(synthetic_image(chip.name, **self._how))
 
 
-async def flashed(board, images=None, *, url=False, **plan) -> Flashed:
+async def flashed(board, images=None, **plan) -> Flashed:
     """Flash a board with real esptool and mpremote, as the command does."""
-    return await asyncio.to_thread(
-        flash, board.url if url else board.port, images or PaperImages(),
-        firmware_image.locate(), Plan(**plan), Progress(),
-    )  # fmt: skip
+    firmware = firmware_image.locate()
+    images = images or PaperImages()
+    return await asyncio.to_thread(flash, board.port, images, firmware, Plan(**plan), Progress())
 
 
 async def provisioned(board, fleet, request=REQUEST):

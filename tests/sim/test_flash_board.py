@@ -24,7 +24,7 @@ pytestmark = pytest.mark.sim
 @pytest.fixture(autouse=True)
 def impatient(monkeypatch):
     """A virtual board starts at once or never."""
-    monkeypatch.setattr(flash, "_BOOT_S", 4.0)
+    monkeypatch.setattr(flash, "_BOOT_S", 3.0)
 
 
 @pytest.fixture
@@ -58,13 +58,6 @@ async def test_a_blank_board_becomes_a_beacon_and_is_then_left_alone(world, flee
     assert (again.changed, again.mac) == (False, first.mac)
     assert board.flash_bytes() == before
     await is_ready(board, fleet)
-
-
-# what pyserial does there is deprecated in Python
-@pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning")
-async def test_over_rfc_2217_where_the_lines_pull_boot_and_reset(world):
-    board = world.add_board("b1", blank=True)
-    assert (await flashed(board, url=True)).image_written
 
 
 async def test_a_board_with_micropython_as_published(world, fleet):
