@@ -10,7 +10,7 @@ from tests.hil.listening import first_heard, silence
 pytestmark = pytest.mark.needs("identity", "squeeze", "radio", "ears", "wake")
 
 HOLDS = ("hold", "weak", "cold", "child", "glove", "frantic", "repeated", "irregular")
-HARMLESS = ("bump", "bag", "footstep", "nothing", "shorted")
+HARMLESS = ("bump", "bag", "footstep", "nothing")
 ALWAYS = ("hold", "bump", "bag")
 LISTEN_S = 60
 WINDOW_S = 120

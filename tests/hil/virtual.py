@@ -115,7 +115,8 @@ class VirtualRig:
             self._world = world
             self._pace = contextlib.ExitStack()
             self._pace.enter_context(world.at_pace())
-            self.board = world.add_board("beacon", self._chip)
+            # its name makes its MAC address and its random numbers
+            self.board = world.add_board(self.name.replace(":", "-"), self._chip)
             tasks = [asyncio.create_task(self._neighbour())]
             if self._has_ears:
                 backend = scanner_backend(world.air_address)
