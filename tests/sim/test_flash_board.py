@@ -166,6 +166,23 @@ async def test_a_beacon_in_an_event_is_not_disturbed(world, fleet):
     assert board.flash_bytes()[: VAULT.address] == before
 
 
+async def test_a_port_of_the_chips_own_goes_and_comes_with_each_start(world, fleet):
+    """As a native USB port does when it is enumerated again."""
+    board = world.add_board("b1", blank=True)
+    boot = board.boot
+
+    def enumerate_again(cause, wake_reason=0):
+        boot(cause, wake_reason)
+        if not board.straps.is_download:
+            board.unplug()
+            board.loop.call_later(0.8, board.plug)
+
+    board.boot = enumerate_again
+    assert (await flashed(board)).image_written
+    await world.wait_until(lambda: board.is_plugged)
+    assert not (await flashed(board)).changed
+
+
 # -- what is refused before anything is erased
 
 
