@@ -75,6 +75,7 @@ def beacon(request: pytest.FixtureRequest, hil: Session) -> Beacon:
         if found.is_radio_told:
             pytest.skip(UNTRIED_PREFIX + found.radio_fault.reason)
         raise found.radio_fault
+    found.rig.release()  # the test before it may have ended in the middle of a squeeze
     return found
 
 
