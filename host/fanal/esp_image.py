@@ -6,7 +6,7 @@ image starts with the bootloader; between its parts lies 0xFF. Pure: no file, no
 """
 
 import hashlib
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from construct import (
@@ -73,6 +73,7 @@ class EspImage:
 
     content: from flash_offset on, as it goes into flash. sha256: of content, 64 hex digits.
     version: of MicroPython, "1.28.0". flash_bytes: the size of flash that its bootloader assumes.
+    app_bytes: the length of the app itself, which its partition is often far longer than.
     """
 
     content: bytes = field(repr=False)
@@ -83,6 +84,7 @@ class EspImage:
     sha256: str
     version: str
     flash_bytes: int
+    app_bytes: int
 
 
 def read(content: bytes) -> EspImage:
@@ -110,6 +112,7 @@ def read(content: bytes) -> EspImage:
         sha256=hashlib.sha256(content).hexdigest(),
         version=micropython_version(info, content[app_at : app_at + app.length]),
         flash_bytes=bootloader.flash_bytes,
+        app_bytes=app.length,
     )
 
 
@@ -142,6 +145,19 @@ def check_image(data: bytes, at: int = 0) -> Header:
     return Header(header.chip_id, header.segments, header.entry, flash_bytes, length)
 
 
+def layout(image: EspImage, flash_bytes: int = 4 * _MEGABYTE) -> tuple[Partition, ...]:
+    """Return the partitions of a board with this image: the vault among them.
+
+    An app's partition that reaches into the vault's place is cut if the app itself does not.
+    Raises ImageError (code "table") if there is no room.
+    """
+    parts = list(image.partitions)
+    first = next(at for at, part in enumerate(parts) if part.type == APP)
+    if parts[first].end > VAULT.address >= parts[first].address + image.app_bytes:
+        parts[first] = replace(parts[first], size=VAULT.address - parts[first].address)
+    return partition_table.with_vault(parts, flash_bytes)
+
+
 def with_vault(image: EspImage, flash_bytes: int = 4 * _MEGABYTE) -> bytes:
     """Return the content for a board with so much flash: the vault added to the table.
 
@@ -151,7 +167,7 @@ def with_vault(image: EspImage, flash_bytes: int = 4 * _MEGABYTE) -> bytes:
     """
     if image.flash_offset + len(image.content) > VAULT.address:
         raise _bad("reaches into the vault", "table")
-    table = partition_table.build(partition_table.with_vault(image.partitions, flash_bytes))
+    table = partition_table.build(layout(image, flash_bytes))
     at = ADDRESS - image.flash_offset
     content = image.content[:at] + table + image.content[at + TABLE_BYTES :]
     return content if flash_bytes == image.flash_bytes else _for_flash(content, flash_bytes)

@@ -250,7 +250,7 @@ def _installed(
 
 def _is_right(running: Running, image: EspImage) -> bool:
     """Whether a board runs this image, with our partitions."""
-    wanted = partition_table.with_vault(image.partitions, _FLASH_BYTES)
+    wanted = esp_image.layout(image, _FLASH_BYTES)
     places = [(p.label, p.type, p.subtype, p.address, p.size) for p in wanted]
     there = [(p.label, p.type, p.subtype, p.address, p.size) for p in running.partitions]
     return running.app == image.app and there == sorted(places, key=lambda place: place[3])

@@ -9,7 +9,7 @@ import pytest
 from fanal import partition_table
 from fanal.app_info import APP_INFO_BYTES, AppInfo, micropython_version, read_app_info
 from fanal.chips import CHIPS
-from fanal.esp_image import ImageError, check_image, image_bytes, read, with_vault
+from fanal.esp_image import ImageError, check_image, image_bytes, layout, read, with_vault
 from fanal.partition_table import VAULT, Partition, has_vault
 
 from tests.unit import paper_image
@@ -280,10 +280,23 @@ def test_a_flash_that_it_cannot_be_made_for(flash_bytes):
     assert caught.value.code == "table"
 
 
+def test_a_partition_that_reaches_into_the_vault_is_cut_if_its_app_does_not():
+    wide = (*paper_image.STOCK[:2], ("factory", 0, 0, APP_AT, 0x300000))
+    image = read(combined(5, partitions=wide))
+    after = read(with_vault(image))
+    factory = next(p for p in after.partitions if p.label == "factory")
+    assert factory.end == VAULT.address
+    assert after.partitions == layout(image) == layout(after)
+    assert with_vault(after) == with_vault(image)
+
+
 def test_an_app_that_reaches_into_the_vault():
-    """By its partition, by its bytes, or by what somebody glued to the end of the file."""
-    big = (*paper_image.STOCK[:2], ("factory", 0, 0, 0x10000, 0x200000))
-    refused(read(combined(5, partitions=big)), "table", of=with_vault)
+    """By a second app's partition, by its bytes, or by what was glued to the end of the file."""
+    second = (*paper_image.STOCK, ("ota_1", 0, 0x11, 0x200000, 0x100000))
+    refused(read(combined(5, partitions=second)), "table", of=with_vault)
+    big = (*paper_image.STOCK[:2], ("factory", 0, 0, APP_AT, 0x200000))
+    long = app(body=bytes(0x1F0000))
+    refused(read(combined(5, partitions=big, app_image=long)), "table", of=with_vault)
     for chip_id in (0, 5):
         content = combined(chip_id)
         room = VAULT.address - BY_ID[chip_id].image_offset

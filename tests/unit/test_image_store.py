@@ -81,7 +81,7 @@ def test_the_folder_is_where_the_user_says(monkeypatch, tmp_path):
         (combined(5)[:-1] + b"\0", "digest"),
         (combined(13), "chip"),  # a C6, and no pins for it
         (combined(2), "chip"),
-        (combined(5, partitions=(*STOCK[:2], ("factory", 0, 0, 0x10000, 0x300000))), "table"),
+        (combined(5, partitions=(*STOCK, ("ota_1", 0, 0x11, 0x200000, 0x100000))), "table"),
         (combined(5).ljust(0x200001, b"\xff"), "table"),
         (combined(5, app_image=esp([(0x3C000020, bytes(256))])), "descriptor"),
         (b"\xe9" * (MOST_BYTES + 1), "not_image"),
