@@ -74,9 +74,10 @@ def _require_clean(members: Iterable[Member], redactor: Redactor) -> None:
 def _zipped(members: Iterable[Member], now: datetime) -> bytes:
     buffer = io.BytesIO()
     moment = now.astimezone(UTC).timetuple()[:6]
-    with zipfile.ZipFile(buffer, "w", zipfile.ZIP_DEFLATED) as archive:
+    with zipfile.ZipFile(buffer, "w") as archive:
         for member in members:
             # a zip knows no year before 1980, and a clock that is wrong is a reason to ask for help
             date = moment if 1980 <= moment[0] <= 2107 else (1980, 1, 1, 0, 0, 0)
-            archive.writestr(zipfile.ZipInfo(member.name, date), member.content)
+            info = zipfile.ZipInfo(member.name, date)
+            archive.writestr(info, member.content, zipfile.ZIP_DEFLATED)
     return buffer.getvalue()

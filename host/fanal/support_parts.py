@@ -18,6 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
+from fanal.batch import JOURNAL, PLAN
 from fanal.doctor.finding import Finding
 from fanal.doctor.own import Own
 from fanal.doctor.packages import requirement
@@ -30,12 +31,12 @@ from fanal.registry import Beacon
 from fanal.schema import SCHEMA_VERSION
 
 BATCHES = "batches"
-PLAN, JOURNAL = "plan.json", "journal.jsonl"
 
 _JOURNAL_FIELDS = (
-    "at", "number", "event", "step", "outcome", "mac", "chip", "beacon_id", "seconds", "station",
+    "time", "number", "event", "step", "outcome", "mac", "chip", "beacon_id", "seconds", "station",
     "tool", "image_sha256", "firmware_sha256",
 )  # fmt: skip
+_NAMING = ("label", "site", "place", "notes")  # columns of a batch's rows
 _TECHNICIAN = re.compile(r'"technician": "((?:[^"\\]|\\.)*)"')
 _MOST_LINES = 5000
 
@@ -182,7 +183,7 @@ def names_to_withhold(fleet_dir: Path, beacons: Iterable[Beacon]) -> set[str]:
         found.add(path.parent.name)
         with suppress(OSError, ValueError, KeyError, TypeError, AttributeError):
             for row in json.loads(path.read_text())["rows"]:
-                found |= {str(row.get(name) or "") for name in ("label", "site", "notes")}
+                found |= {str(row.get(name) or "") for name in _NAMING}
     for path in _journals(fleet_dir):
         with suppress(OSError):
             technicians = _TECHNICIAN.findall(path.read_text(encoding="utf-8", errors="replace"))

@@ -15,6 +15,8 @@ from datetime import UTC, datetime
 import pytest
 from click.testing import CliRunner
 from fanal import error_log, provision
+from fanal.batch import FAILED, JOURNAL, Batch
+from fanal.batch_list import Row
 from fanal.cli import main
 from fanal.doctor.finding import bad, good
 from fanal.doctor.own import Own
@@ -37,6 +39,7 @@ PASSPHRASE = "hummingbird-lantern-quartz"
 SITE, PLACE, NOTES, LABEL = "shelter-quokka", "room 12, under the desk", "ask the cook", "A-017-x"
 PERSON, HOST, HOME = "technician-zebra", "laptop-of-north", "/home/technician-zebra"
 BATCH, SSID = "spring-at-the-river", "rivernet-5G"
+ATTIC = "attic of the mill"
 PLACED = "moved from the harbour office"
 
 
@@ -99,22 +102,23 @@ def made(tmp_path_factory):
 
 
 def _leave_a_batch(folder, beacon_id):
-    batch = folder / "batches" / BATCH
-    batch.mkdir(parents=True)
-    row = {"number": 1, "label": LABEL, "site": SITE, "notes": NOTES}
-    (batch / "plan.json").write_text(json.dumps({"fanal_batch": 1, "rows": [row]}))
-    lines = [
-        {"at": "2026-05-06T07:08:09+00:00", "number": 1, "event": "step", "step": "flashed",
-         "mac": "02:00:00:00:00:01", "technician": PERSON, "image_sha256": "ab" * 32},
-        {"at": "2026-05-06T07:09:09+00:00", "number": 1, "event": "outcome", "outcome": "failed",
-         "reason": f"This board is registered ({SITE}, {PLACED}) for {LABEL}, says {PERSON} on"
-         f" {HOST} in {HOME}/x; {NOTES}.",
-         "label": LABEL, "site": SITE, "notes": NOTES, "beacon_id": beacon_id, "ssid": SSID,
-         "new_field": SSID},
+    """Leave what a batch writes, then lines that no batch of today does."""
+    row = Row(1, LABEL, SITE, ATTIC, notes=NOTES)
+    with Batch.create(folder / "batches" / BATCH, [row]) as batch:
+        batch.assign("02:00:00:00:00:01", "esp32")
+        batch.step(1, "flashed", technician=PERSON, image_sha256="ab" * 32)
+        reason = (
+            f"This board is registered ({SITE}, {PLACED}) for {LABEL}, says {PERSON} on {HOST} in"
+            f" {HOME}/x; {NOTES}; {ATTIC}."
+        )
+        batch.outcome(1, FAILED, reason, beacon_id=beacon_id)
+    later = [
+        {"event": "later", "label": LABEL, "site": SITE, "notes": NOTES, "ssid": SSID},
         {"technician": PERSON},
-    ]  # fmt: skip
-    text = "\n".join(json.dumps(line) for line in lines)
-    (batch / "journal.jsonl").write_text(f'{text}\n[1]\n{{"torn": "{SITE}')
+    ]
+    with (batch.folder / JOURNAL).open("a") as file:
+        file.writelines(json.dumps(line) + "\n" for line in later)
+        file.write(f'[1]\n{{"torn": "{SITE}')
 
 
 @pytest.fixture
@@ -139,7 +143,21 @@ def opened(path):
         return {name: archive.read(name) for name in archive.namelist()}
 
 
-NAMES = (SITE, PLACE, PLACED, NOTES, LABEL, PERSON, HOST, HOME, BATCH, SSID, "example.org", "desk")
+NAMES = (
+    SITE,
+    PLACE,
+    PLACED,
+    ATTIC,
+    NOTES,
+    LABEL,
+    PERSON,
+    HOST,
+    HOME,
+    BATCH,
+    SSID,
+    "example.org",
+    "desk",
+)
 
 
 def test_nothing_secret_is_in_it_and_no_name_and_no_place(made, whose, tmp_path):
@@ -184,10 +202,10 @@ def test_what_helps_is_in_it(made, whose, tmp_path):
     assert (registry["schema"], registry["states"], registry["revoked"]) == (
         SCHEMA_VERSION, {"provisioned": 1}, 1,
     )  # fmt: skip
-    step, outcome, _ = members["batch-1.json"]["lines"]
-    assert (step["step"], step["mac"], step["image_sha256"]) == (
-        "flashed", "02:00:00:00:00:01", "ab" * 32,
-    )  # fmt: skip
+    assigned, step, outcome, *_ = members["batch-1.json"]["lines"]
+    assert assigned["mac"] == "02:00:00:00:00:01"
+    assert assigned["time"] <= step["time"] <= outcome["time"]
+    assert (step["step"], step["image_sha256"]) == ("flashed", "ab" * 32)
     assert outcome["outcome"] == "failed"
     assert outcome["reason"].startswith("This board is registered ([withheld], [withheld])")
     assert members["batch-1.json"]["unread"] == 2
@@ -216,6 +234,13 @@ def test_as_json(made, whose, tmp_path):
     assert told["ok"]
     assert told["file"].startswith(str(tmp_path / "fanal-support-"))
     assert [one["name"] for one in told["inside"]][-1] == "manifest.json"
+
+
+def test_the_file_is_small_enough_to_be_sent(made, whose, tmp_path):
+    folder, _, _ = made
+    out = tmp_path / "help.zip"
+    run(folder, "--out", out)
+    assert out.stat().st_size < sum(map(len, opened(out).values()))
 
 
 def test_a_file_that_is_there_is_not_touched(made, whose, tmp_path):
@@ -332,7 +357,8 @@ def test_what_came_through_all_the_same_stops_it(tmp_path, monkeypatch, leak):
 
 
 @pytest.mark.parametrize(
-    "content", [b"", b"\xff\xfe", b"null\n7\n", b'{"reason": 7}\n', b'{"reason": null, "at": {}}\n']
+    "content",
+    [b"", b"\xff\xfe", b"null\n7\n", b'{"reason": 7}\n', b'{"reason": null, "time": {}}\n'],
 )
 def test_journals_that_make_no_sense(tmp_path, content):
     folder = tmp_path / "batches" / "b"
