@@ -183,12 +183,15 @@ _LOST = (
     "Invalid head of packet", "Invalid SLIP escape", "Timed out waiting", "No more data",
     "serial exception error", "Response doesn't match", "Failed to communicate",
     "Unable to verify flash chip connection", "Guru Meditation", "Corrupt data",
+    "Checksum error", "Bad data checksum", "Bad data length", "Bad blocksize", "Inflate error",
+    "Deflate", "Not enough data", "Too much data", "Not in flash mode", "Invalid command",
+    "Command not implemented", "received message is invalid", "not supported", "target RAM",
 )  # fmt: skip
 _NO_ROM = ("Failed to connect", "No serial data received", "Wrong boot mode detected")
 _WRONG_CHIP = ("Wrong --chip argument", "Use --force to flash anyway", "is not an ESP32")
 _PORT = ("Could not open", "could not open port", "port is busy")
-_WORN = ("MD5 of file does not match", "Failed to write to target flash", "result was 0106",
-         "Operation or feature not supported", "failed to write", "Failed to erase")  # fmt: skip
+_WORN = ("MD5 of file does not match", "Flash write error", "Flash read error",
+         "Failed SPI", "running result is wrong", "failed to erase")  # fmt: skip
 _SECURE = ("Secure Download Mode", "Flash encryption", "secure boot")
 
 

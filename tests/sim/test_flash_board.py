@@ -1,6 +1,7 @@
 """`fanal flash` on the model of the ROM: every state that a board can come in, and be left in."""
 
 import asyncio
+import json
 
 import pytest
 
@@ -13,9 +14,10 @@ from fanal.flash import OneImage
 from fanal.partition_table import VAULT
 from fanal.sim.chip import BOOT_LOOP, ROM
 from fanal.sim.flash import Cut
+from fanal.sim.synthetic import synthetic_image
 from fanal.sim.world import World
 
-from tests.sim.sitting import PaperImages, flashed, provisioned, status, vault
+from tests.sim.sitting import PaperImages, fanal, flashed, provisioned, status, vault
 from tests.unit.paper_fleet import PaperFleet
 
 pytestmark = pytest.mark.sim
@@ -253,20 +255,39 @@ async def test_a_cut_of_power_at_any_write(world, fleet, operation):
     await is_ready(board, fleet)
 
 
-async def test_a_sector_that_takes_no_write(world):
-    board = world.add_board("b1", blank=True)
-    board.faults.bad_block(0x12000)
-    with pytest.raises(FanalError) as caught:
-        await flashed(board)
-    assert caught.value.exit_code in (3, 5)
+# kind, how, the exit codes that may come of it, whether the board was to blame
+FAULTS = [
+    ("noise", {"every": 997}, (3, 5), "infra"),  # a flipped bit may pass the line's checksum
+    ("loss", {"every": 997}, (3,), "infra"),
+    ("unplug", {"at": 5_000}, (3,), "infra"),
+    ("reset", {"at": 25_000}, (3,), "infra"),
+    ("brown-out", {"at": 20}, (3,), "infra"),
+    ("bad-block", {"at": 0x12000}, (5,), "failed"),
+    ("wrong-chip", {"chip": "esp32c6"}, (3,), "failed"),
+    ("slow", {"baud": 230400}, (0,), ""),
+    ("none", {}, (0,), ""),
+]
 
 
-async def test_a_noisy_cable(world, fleet):
+@pytest.mark.parametrize(("kind", "how", "codes", "blame"), FAULTS, ids=[f[0] for f in FAULTS])
+async def test_every_fault_is_one_sentence_and_the_right_exit_code(
+    world, tmp_path, kind, how, codes, blame
+):
     board = world.add_board("b1", blank=True)
-    board.faults.noise(every=997)
-    with pytest.raises(FanalError) as caught:
-        await flashed(board)
-    assert caught.value.exit_code in (3, 5)  # a flipped bit may pass the line's checksum
+    board.faults.set(kind, **how)
+    image = tmp_path / "image.bin"
+    image.write_bytes(synthetic_image("esp32c3", app_bytes=16 << 10))
+    code, said = await fanal(world, "flash", "--port", board.port, "--image", image, "--json")
+    answer = json.loads(said.splitlines()[-1])["boards"][0]
+    assert code in codes, said
+    assert code == answer.get("exit_code", 0)
+    assert answer["ok"] == (code == 0)
+    assert "Traceback" not in said
+    if code:
+        assert answer["sentence"].endswith(".")
+        assert answer["hint"]
     board.faults.clear()
-    await flashed(board)
-    await is_ready(board, fleet)
+    board.plug()
+    board.power_on()
+    if blame == "infra":  # and then nothing is wrong with it
+        assert (await flashed(board)).micropython == "1.28.0"

@@ -92,7 +92,12 @@ FAILURES = [
     ("A serial exception error occurred: device reports readiness to read but", "silent", 3, True),
     (FATAL + "The chip stopped responding.", "silent", 3, True),
     (FATAL + "MD5 of file does not match data in flash!", "read_back", 5, False),
-    ("Failed to write to target flash after seq 3 (result was 0106)", "read_back", 5, False),
+    (FATAL + "Failed to write compressed data to flash after seq 3 (result was C400: Failed SPI "
+     "operation)", "read_back", 5, False),
+    (FATAL + "Failed to write compressed data to flash after seq 3 (result was C100: Bad data "
+     "checksum)", "silent", 3, True),
+    (FATAL + "Failed to write to target RAM (result was 0107: Operation or feature not supported)",
+     "silent", 3, True),
     (FATAL + "The 'x' command is not available in Secure Download Mode.",
      "locked", 3, False),
     ("something that nobody foresaw \x1b[2J", "esptool", 1, False),
