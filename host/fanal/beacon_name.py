@@ -5,6 +5,7 @@ first three is read as the digit it looks like.
 """
 
 from fanal.error import UsageError
+from fanal.printable import printable
 
 LETTERS = 8
 ALPHABET = "0123456789ABCDEFGHJKMNPQRSTVWXYZ"
@@ -51,7 +52,7 @@ def _bare(text: str) -> str:
 
 
 def _no_id(text: str, hint: str) -> UsageError:
-    head = "".join(c if c.isprintable() else "?" for c in text.strip()[:_SHOWN_AT_MOST])
+    head = printable(text.strip(), _SHOWN_AT_MOST)
     if len(text.strip()) > _SHOWN_AT_MOST:
         head += " ..."
     what = f"“{head}” is no beacon id." if head else "There is no beacon id here."

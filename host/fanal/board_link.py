@@ -2,14 +2,17 @@
 
 import contextlib
 import json
+import re
 from typing import Any
 
 from fanal import repl
 from fanal.error import BoardLost, BoardRefused, FanalError
+from fanal.printable import printable
 from fanal.repl import LOST, Repl, exception_kind
 
 _LEAVE_S = 3.0
 _LONGEST_QUOTE = 160
+_WORD = re.compile(r"[a-z_]{1,24}")
 
 
 class BoardLink(Repl):
@@ -37,9 +40,9 @@ class BoardLink(Repl):
         reply = self._parsed(function, output)
         if reply.get("ok") is not True:
             raise BoardRefused(
-                _without(args, _plain(str(reply.get("message", "The board refused.")))),
+                _quoted(reply.get("message", "The board refused."), args),
                 "`fanal verify` says what is wrong with the board.",
-                code=_plain(str(reply.get("error", "refused"))),
+                code=_word(reply.get("error")),
                 port=self.port,
             )
         return self._same_board(reply)
@@ -81,7 +84,7 @@ class BoardLink(Repl):
         if isinstance(mac, str):
             if self._mac not in (None, mac):
                 raise BoardLost(
-                    f"Another board answers on {self.port} now ({_plain(mac)}).",
+                    f"Another board answers on {self.port} now ({_quoted(mac)}).",
                     "Connect one beacon at a time to this port, and start again.",
                     code="other_board",
                     port=self.port,
@@ -107,14 +110,15 @@ class BoardLink(Repl):
         )
 
 
-def _plain(text: str) -> str:
-    """Return text from a board without anything a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_QUOTE]
-
-
-def _without(args: tuple[str | int, ...], text: str) -> str:
-    """Return `text` without any long argument that the board may have quoted."""
+def _quoted(said: object, args: tuple[str | int, ...] = ()) -> str:
+    """Return what a board said, without any long argument: that may be a key."""
+    text = str(said)
     for arg in args:
         if isinstance(arg, str) and len(arg) >= 16:
-            text = text.replace(arg, "...")
-    return text
+            text = re.sub(re.escape(arg), "...", text, flags=re.IGNORECASE)
+    return printable(text, _LONGEST_QUOTE)  # cut last: half a key is one that nothing finds
+
+
+def _word(said: object) -> str:
+    """Return a console's word for a reason; whatever is no such word may quote what was sent."""
+    return said if isinstance(said, str) and _WORD.fullmatch(said) else "refused"

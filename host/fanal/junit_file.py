@@ -14,6 +14,7 @@ from pathlib import Path
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
 from fanal.error import DeviceError, EnvironmentFault, FanalError, ReadBackError
+from fanal.printable import printable
 from fanal.verify import FAIL, WARN, Check
 
 INFRA = "INFRA"
@@ -41,7 +42,7 @@ def write(path: Path, suites: Sequence[Suite]) -> None:
 
 def _suite(suite: Suite) -> TestSuite:
     made = TestSuite(suite.name)
-    made.add_property("beacon", _plain(suite.beacon_id))
+    made.add_property("beacon", printable(suite.beacon_id))
     cases = [_case(suite, check) for check in suite.checks]
     if suite.problem is not None:
         cases.append(_broken_off(suite, suite.problem))
@@ -52,23 +53,18 @@ def _suite(suite: Suite) -> TestSuite:
 def _case(suite: Suite, check: Check) -> TestCase:
     case = TestCase(check.name, f"fanal.verify.{suite.name}")
     if check.outcome == FAIL:
-        case.result = [Failure(_plain(check.reason), f"exit {check.exit_code}")]
+        case.result = [Failure(printable(check.reason), f"exit {check.exit_code}")]
     else:
         warning = "warning: " if check.outcome == WARN else ""
-        case.system_out = warning + _plain(check.reason)
+        case.system_out = warning + printable(check.reason)
     return case
 
 
 def _broken_off(suite: Suite, problem: FanalError) -> TestCase:
     case = TestCase("complete", f"fanal.verify.{suite.name}")
     kind = INFRA if problem.exit_code in _INFRA_CODES else problem.code
-    case.result = [Error(_plain(f"{problem.sentence} {problem.hint}".strip()), kind)]
+    case.result = [Error(printable(f"{problem.sentence} {problem.hint}".strip()), kind)]
     return case
-
-
-def _plain(text: str) -> str:
-    """Return text without what XML cannot hold: a board may have said it."""
-    return "".join(c if c.isprintable() else "?" for c in text)
 
 
 def _replace(path: Path, content: bytes) -> None:

@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from fanal.error import DeviceError, FanalError
+from fanal.printable import printable
 from fanal.status import Status, read_status
 
 BLANK = "blank"
@@ -22,6 +23,7 @@ LIMIT_S = 60.0
 
 _ATTACH_S = 3.0
 _ANSWER_S = 8.0
+_LONGEST_NAME = 60
 _NEVER_OPENED = ("port_busy", "permission", "no_port")
 
 
@@ -108,7 +110,8 @@ def _at_its_prompt(port: str) -> Answer:
         with BoardLink(port, attach_s=_ATTACH_S, answer_s=_ANSWER_S) as board:
             found = look(board)
             chip = found.chip.title if found.chip is not None else found.machine
-            answer = Answer(f"MicroPython {_plain(found.micropython)}", _plain(chip), found.mac)
+            micropython = f"MicroPython {printable(found.micropython, _LONGEST_NAME)}"
+            answer = Answer(micropython, printable(chip, _LONGEST_NAME), found.mac)
             if found.status is None:
                 raise _Plain
             answer = _of_fanal(read_status(board), answer)
@@ -170,8 +173,3 @@ def _given_up(port: str, limit_s: float) -> Answer:
 def _wait(threads: Iterable[threading.Thread], deadline: float) -> None:
     for thread in threads:
         thread.join(max(0.0, deadline - time.monotonic()))
-
-
-def _plain(text: str) -> str:
-    """Return what a board calls itself, without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:60]

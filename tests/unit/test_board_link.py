@@ -1,5 +1,6 @@
 """The wire: every way in which it can end is one sentence, and no key is in any of them."""
 
+import json
 import os
 import subprocess
 import sys
@@ -78,6 +79,20 @@ def test_a_refusal_is_the_boards_sentence(tmp_path):
     assert caught.value.code == "bad_hex"
     assert caught.value.sentence == "No ?[2J: ..."
     assert KEY not in said(caught.value)
+
+
+@pytest.mark.parametrize("before", ["", "x" * 130])
+@pytest.mark.parametrize("quoted", [KEY, KEY.upper()])
+def test_a_refusal_that_quotes_the_key_says_no_part_of_it(tmp_path, before, quoted):
+    answer = json.dumps({"ok": False, "error": quoted, "message": before + quoted}) + "\r\n"
+    with (
+        PaperRepl(tmp_path, answering((answer.encode(), b""))) as line,
+        pytest.raises(BoardRefused) as caught,
+        BoardLink(line.port) as board,
+    ):
+        board.call("provision", KEY)
+    assert caught.value.code == "refused"
+    assert quoted[:16] not in said(caught.value)
 
 
 TRACE = b'Traceback (most recent call last):\r\n  File "<stdin>", line 2, in <module>\r\n'

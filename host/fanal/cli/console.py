@@ -18,6 +18,7 @@ from typing import IO, TYPE_CHECKING, Any, TypeVar
 import click
 
 from fanal.error import EnvironmentFault, FanalError, UsageError
+from fanal.printable import printable
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -125,9 +126,10 @@ def print_error(error: FanalError, as_json: bool = False) -> None:
     head = f"{symbol if _is_unicode(sys.stderr) else plain} Error:"
     if _has_colour(sys.stderr):
         head = click.style(head, fg=colour, bold=True)
-    note(f"{head} {error.sentence}")
+    # a board, a USB device or a file's name may be quoted in it
+    note(f"{head} {printable(error.sentence)}")
     if error.hint:
-        note(f"  {arrow} {error.hint}")
+        note(f"  {arrow} {printable(error.hint)}")
     if as_json:
         print_json(as_object(error))
 

@@ -9,6 +9,7 @@ import click
 
 from fanal.beacon_name import shown as shown_id
 from fanal.cli import console
+from fanal.printable import printable
 from fanal.whereabouts import shown as shown_place
 
 if TYPE_CHECKING:
@@ -38,9 +39,9 @@ def show(found: "list[Port]") -> None:
 def _lines(port: "Port") -> "list[str]":
     """Return what is to be said of one port, a line each; the first stands beside its name."""
     attached, answer, known = port.attached, port.answer, port.known
-    usb = [_plain(attached.description) or "serial port"]
+    usb = [printable(attached.description, _LONGEST_NAME) or "serial port"]
     if attached.usb_serial and attached.usb_serial not in attached.description:
-        usb.append(_plain(attached.usb_serial))
+        usb.append(printable(attached.usb_serial, _LONGEST_NAME))
     lines = ["  ".join(usb)]
     if answer is not None:
         lines.append(f"board  {_answer_line(answer)}")
@@ -107,11 +108,6 @@ def as_object(port: "Port") -> dict[str, Any]:
 def named(known: "Known") -> str:
     """Return a beacon as a person knows it: "K7Q2-9XMD (shelter-3, room 12)"."""
     return f"{shown_id(known.beacon_id)} ({shown_place(known.site, known.place)})"
-
-
-def _plain(text: str) -> str:
-    """Return what a USB device calls itself, without anything that a terminal would obey."""
-    return "".join(c if c.isprintable() else "?" for c in text)[:_LONGEST_NAME]
 
 
 def ago(known: "Known", now_ms: int) -> str:
