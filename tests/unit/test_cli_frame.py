@@ -112,8 +112,11 @@ def test_what_the_system_refuses_is_a_sentence(raising):
 
 @pytest.mark.parametrize(
     ("package", "extra"),
-    [("bleak.backends", "listener"), ("mpremote", "technician"), ("bumble", "sim")],
-)
+    [
+        ("bleak.backends", "listener"), ("mpremote", "technician"), ("bumble", "sim"),
+        ("filelock", "technician"),
+    ],
+)  # fmt: skip
 def test_a_missing_extra_is_one_line_to_run(raising, package, extra):
     raising(ModuleNotFoundError("no", name=package))
     result = run("boom")

@@ -59,6 +59,7 @@ _EXTRAS = {
     "PIL": "technician",
     "fontpkg_atkinson_hyperlegible": "technician",
     "junitparser": "technician",
+    "filelock": "technician",
     "matplotlib": "plot",
     "bumble": "sim",
     "micropython_run": "sim",
