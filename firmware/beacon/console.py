@@ -12,6 +12,8 @@ from beacon import retained, settings, store, this_board, vault
 
 _SETTINGS_PATH = "settings.json"
 _SECRET_BYTES = 32
+# a reset takes away what a chip's own USB port has not sent yet
+_SENT_MS = 50
 # some seconds of a board's time; an interrupted provisioning is repeated long before
 _RATCHETS_MOST = 4096
 
@@ -184,7 +186,9 @@ def leave():
         return
     import machine
 
-    from beacon import sleep
+    from beacon import clock, sleep
+
+    clock.sleep_ms(_SENT_MS)
 
     if report.sleeps_on(record):
         # A reset would disarm, or count as a resumption: only a wake goes on from RTC memory.
