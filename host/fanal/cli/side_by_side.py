@@ -53,22 +53,30 @@ def run(
     on_done: returns the word that stands beside its bar then. more: asked again and again for
     ports that came since; None ends it when those under way are done. Ctrl-C begins no more of
     them and waits for those under way, so that none is left half done; then it goes on as
-    KeyboardInterrupt.
+    KeyboardInterrupt. What work raises is raised when all others are done.
     """
+    unforeseen: list[BaseException] = []
     with bars() as progress, ThreadPoolExecutor(MOST_AT_ONCE) as pool:
         waiting: dict[Future[T], tuple[str, Bar]] = {}
 
         def begin(new: Sequence[str]) -> None:
-            for port in new:
+            under_way = {port for port, _ in waiting.values()}
+            # a chip's own USB port goes and comes with each reset of the board on it
+            for port in [port for port in new if port not in under_way]:
                 bar = progress(port)
                 waiting[pool.submit(work, port, bar.progress)] = port, bar
 
         def end(future: Future[T]) -> None:
             port, bar = waiting.pop(future)
-            bar.end(on_done(port, future.result()))
+            problem = future.exception()
+            if problem is None:
+                bar.end(on_done(port, future.result()))
+            else:
+                unforeseen.append(problem)
+                bar.end("not done")
 
-        begin(ports)
         try:
+            begin(ports)
             while waiting or more is not None:
                 done, _ = wait(waiting, timeout=_LOOK_AGAIN_S, return_when=FIRST_COMPLETED)
                 for future in done:
@@ -83,9 +91,11 @@ def run(
             console.note("Stopping: boards under way are brought to an end, no other is begun.")
             pool.shutdown(wait=True, cancel_futures=True)
             for future in list(waiting):
-                if not future.cancelled() and future.exception() is None:
+                if not future.cancelled():
                     end(future)
             raise
+    if unforeseen:
+        raise unforeseen[0]
 
 
 def _bar(shown: Progress, port: str) -> Bar:
