@@ -57,16 +57,9 @@ class ImageStore:
     def add(self, path: Path) -> StoredImage:
         """Check an image file and keep a copy; the same file again changes nothing.
 
-        Raises ImageError with the reason, EnvironmentFault if the file cannot be read.
+        Raises as `read_image` does.
         """
-        try:
-            with path.open("rb") as file:
-                content = file.read(MOST_BYTES + 1)
-        except OSError as problem:
-            raise EnvironmentFault(
-                f"{path} cannot be read: {problem.strerror}.", "Check its name.", code="unreadable"
-            ) from None
-        return self.keep(checked(content))
+        return self.keep(read_image(path))
 
     def list(self) -> tuple[StoredImage, ...]:
         """Return all images, by chip and version; damaged ones too, marked."""
@@ -109,6 +102,21 @@ class ImageStore:
         if not path.exists() or path.read_bytes() != image.content:
             write_private(path, image.content)
         return StoredImage(path, image.chip, image.version, len(image.content), image.sha256)
+
+
+def read_image(path: Path) -> EspImage:
+    """Return the image in a file if a beacon can run it.
+
+    Raises ImageError with the reason, EnvironmentFault if the file cannot be read.
+    """
+    try:
+        with path.open("rb") as file:
+            content = file.read(MOST_BYTES + 1)
+    except OSError as problem:
+        raise EnvironmentFault(
+            f"{path} cannot be read: {problem.strerror}.", "Check its name.", code="unreadable"
+        ) from None
+    return checked(content)
 
 
 def checked(content: bytes) -> EspImage:

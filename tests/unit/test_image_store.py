@@ -1,12 +1,15 @@
 """The store of images: what gets in, what is noticed, and that nothing half is ever there."""
 
 import hashlib
+import json
 import os
 import stat
 
 import pytest
+from click.testing import CliRunner
 from fanal import image_store
 from fanal.chips import CHIPS
+from fanal.cli import main
 from fanal.error import EnvironmentFault, IntegrityError
 from fanal.esp_image import ImageError
 from fanal.image_store import MOST_BYTES, ImageStore, default_folder
@@ -247,3 +250,9 @@ def test_the_names_cannot_leave_the_folder(store, put):
 def test_the_store_needs_no_network():
     assert not hasattr(image_store, "image_download")
     assert "urllib" not in vars(image_store)
+
+
+@pytest.mark.parametrize(("file", "code"), [("/dev/zero", "not_image"), ("none.bin", "unreadable")])
+def test_an_image_that_is_given_by_name_is_checked_before_a_board_is_looked_for(file, code):
+    done = CliRunner().invoke(main, ["flash", "--image", file, "--port", "/none", "--json"])
+    assert json.loads(done.stdout)["error"] == code

@@ -88,11 +88,10 @@ def flash_command(
 
 
 def _images(file: Path | None) -> "Images":
-    from fanal.esp_image import read
     from fanal.flash import OneImage
-    from fanal.image_store import ImageStore
+    from fanal.image_store import ImageStore, read_image
 
-    return ImageStore() if file is None else OneImage(read(file.read_bytes()))
+    return ImageStore() if file is None else OneImage(read_image(file))
 
 
 def _tell(port: str, outcome: _Outcome) -> None:
