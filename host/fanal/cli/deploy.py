@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from fanal.batch import Batch
     from fanal.batch_list import Row
     from fanal.deploy import Deployed
+    from fanal.keyring import Station
     from fanal.label_sheet import Sheet
 
 BATCHES = "batches"
@@ -96,7 +97,6 @@ def deploy_command(
     from fanal.firmware_image import locate
     from fanal.flash import Plan
     from fanal.image_store import ImageStore
-    from fanal.keyring import Keyring
     from fanal.label_sheet import by_name
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.serial_port import find_ports
@@ -104,20 +104,15 @@ def deploy_command(
     sheet = by_name(sheet_name)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         path = registry.path
-    folder = session.fleet_dir / BATCHES / _name(name)
     if give_up is not None:
-        with Batch.open(folder) as batch:
-            batch.release(give_up, "given up")
-        click.echo(f"Row {give_up} of {folder.name} is free again.")
+        _give_up(session.fleet_dir, name, give_up, as_json)
         return
+    folder = session.fleet_dir / BATCHES / _name(name)
     chosen = [] if watch and not ports else find_ports(ports, is_all)
     rows = _rows(name, list_file, count, site, len(chosen) or 1)
-    _require_printable(rows, sheet)
+    _require_printable(Batch.open(folder).rows if rows is None else rows, sheet)
     firmware = locate()
-    passphrase = console.read_passphrase(passphrase_file)
-    with console.steps() as on_step:
-        on_step("Opening the keyring")
-        station = Keyring.unlock(session.fleet_dir, passphrase).station()
+    station = _station(session, passphrase_file)
     bench = Bench(
         ImageStore(), firmware, station, path, version("fanal"), technician,
         Plan(int(baud), again), replace,
@@ -129,6 +124,29 @@ def deploy_command(
             files = _finish(batch, sheet)
         _report(batch, done, files, as_json)
     ctx.exit(_exit_code(done))
+
+
+def _give_up(fleet_dir: Path, name: str | None, row: int, as_json: bool) -> None:
+    from fanal.batch import Batch
+
+    if name is None:
+        raise UsageError("Of which batch?", "Give its name with --batch.")
+    with Batch.open(fleet_dir / BATCHES / _name(name)) as batch:
+        batch.release(row, "given up")
+        batch.write_results()
+    if as_json:
+        console.print_json({"ok": True, "batch": str(batch.folder), "number": row})
+    else:
+        click.echo(f"Row {row} of {name} is free again.")
+
+
+def _station(session: console.Session, passphrase_file: Path | None) -> "Station":
+    from fanal.keyring import Keyring
+
+    passphrase = console.read_passphrase(passphrase_file)
+    with console.steps() as on_step:
+        on_step("Opening the keyring")
+        return Keyring.unlock(session.fleet_dir, passphrase).station()
 
 
 def _name(name: str | None) -> str:
@@ -160,11 +178,11 @@ def _rows(
     return count_rows(count or boards, site)
 
 
-def _require_printable(rows: "Sequence[Row] | None", sheet: "Sheet") -> None:
+def _require_printable(rows: "Sequence[Row]", sheet: "Sheet") -> None:
     """Refuse a text that does not fit onto a label before there is a beacon that needs one."""
     from fanal.label_drawing import Label, sticker
 
-    for text in {row.label for row in rows or () if row.label}:
+    for text in {row.label for row in rows if row.label}:
         sticker(Label("00000000", text), sheet)
 
 
@@ -184,12 +202,16 @@ def _run(
         _tell(batch, deployed, as_json)
         return "done" if deployed.problem is None else "not done: see above"
 
-    side_by_side.run(
-        ports,
-        lambda port, progress: deploy(port, bench, batch, progress),
-        on_done,
-        _Newcomers(batch, ports).look if watch else None,
-    )
+    try:
+        side_by_side.run(
+            ports,
+            lambda port, progress: deploy(port, bench, batch, progress),
+            on_done,
+            _Newcomers(batch, ports).look if watch else None,
+        )
+    except KeyboardInterrupt:
+        if not watch:  # it is how a watch ends
+            raise
     return done
 
 
@@ -207,9 +229,11 @@ class _Newcomers:
 
         if self._batch.counts()[DONE] == len(self._batch.rows):
             return None
-        present = {found.port for found in attached() if exists(found.port)}
-        new = sorted(present - self._known)
-        self._known = present
+        present = {found.port: found.mac for found in attached() if exists(found.port)}
+        # a chip's own USB port comes again with every reset, and with every wake from sleep
+        done = {result.mac for result in self._batch.results.values() if result.outcome == DONE}
+        new = sorted(port for port in present.keys() - self._known if present[port] not in done)
+        self._known = set(present)
         return new
 
 
@@ -236,7 +260,10 @@ def _tell(batch: "Batch", deployed: "Deployed", as_json: bool) -> None:
 
 
 def _finish(batch: "Batch", sheet: "Sheet") -> list[Path]:
-    """Bring results and labels up to date and return the files."""
+    """Bring results and labels up to date and return the files.
+
+    More labels than one file takes are no reason to lose the account of them.
+    """
     from fanal import label
     from fanal.batch import DONE, RESULTS_CSV, RESULTS_JSON
 
@@ -245,7 +272,10 @@ def _finish(batch: "Batch", sheet: "Sheet") -> list[Path]:
     done = [r for r in batch.results.values() if r.outcome == DONE and r.beacon_id]
     if done:
         labels = [label.Label(result.beacon_id or "", result.label) for result in done]
-        files += label.save(label.draw(labels, sheet), batch.folder / LABELS, sheet)
+        try:
+            files += label.save(label.draw(labels, sheet), batch.folder / LABELS, sheet)
+        except UsageError as problem:
+            console.print_error(problem)
     return files
 
 
