@@ -10,9 +10,11 @@ from fanal.batch import DONE, RESULTS_CSV, Batch
 from fanal.batch_list import Row, count_rows
 from fanal.cli import deploy, main, side_by_side
 from fanal.label_sheet import by_name
-from fanal.registry import REGISTRY_FILE
+from fanal.provision import Request, provision
+from fanal.registry import REGISTRY_FILE, Registry
 from fanal.serial_port import Attached
 
+from tests.unit.paper_board import PaperBoard
 from tests.unit.paper_fleet import PaperFleet
 
 A, B = "52:00:00:00:00:0a", "52:00:00:00:00:0b"
@@ -68,14 +70,48 @@ def test_what_cannot_be_is_said_before_the_passphrase_is_asked_for(
     assert "passphrase" not in done.output
 
 
-def test_more_labels_than_a_file_takes_lose_no_results(folder, monkeypatch, capsys):
-    monkeypatch.setattr(label, "MOST_DOTS", 1)
+@pytest.fixture
+def done(fleet_dir, folder):
+    """Return a batch of one row whose beacon is done, and the registry's file."""
+    fleet = PaperFleet(fleet_dir)
+    made = provision(PaperBoard(), fleet.station, fleet.registry, Request("depot"))
+    fleet.registry.close()
     with Batch.create(folder, count_rows(1, "depot")) as batch:
         batch.assign(A, "esp32")
-        batch.outcome(1, DONE, beacon_id="K7Q29XMD")
-        files = deploy._finish(batch, by_name("avery-l7160"))
-    assert [file.name for file in files] == ["results.csv", "results.json"]
+        batch.outcome(1, DONE, beacon_id=made.beacon_id)
+    return Batch.open(folder), fleet.path
+
+
+def finished(done):
+    batch, registry = done
+    with batch:
+        return [file.name for file in deploy._finish(batch, by_name("avery-l7160"), registry)]
+
+
+def test_the_labels_of_what_is_done(done):
+    assert finished(done) == ["results.csv", "results.json", "labels.pdf"]
+
+
+@pytest.mark.parametrize("what", ["retire", "revoke"])
+def test_a_beacon_that_is_out_of_service_gets_no_label(done, what):
+    with Registry(done[1]) as registry:
+        getattr(registry, what)(registry.beacons()[0].beacon_id, "lost on the way")
+    assert finished(done) == ["results.csv", "results.json"]
+
+
+def test_more_labels_than_a_file_takes_lose_no_results(done, monkeypatch, capsys):
+    monkeypatch.setattr(label, "MOST_DOTS", 1)
+    assert finished(done) == ["results.csv", "results.json"]
     assert "too many" in capsys.readouterr().err
+
+
+def test_labels_that_somebody_looks_at_lose_no_results(done, monkeypatch, capsys):
+    def refused(*_):
+        raise PermissionError(13, "Permission denied", "labels.pdf")
+
+    monkeypatch.setattr(label, "save", refused)
+    assert finished(done) == ["results.csv", "results.json"]
+    assert "labels.pdf could not be written: Permission denied." in capsys.readouterr().err
 
 
 def test_ctrl_c_ends_a_watch_with_its_account_and_breaks_off_all_else(folder, monkeypatch):

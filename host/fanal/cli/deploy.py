@@ -2,6 +2,7 @@
 
 import getpass
 import os
+import sys
 from collections.abc import Sequence
 from dataclasses import asdict
 from datetime import datetime
@@ -121,7 +122,7 @@ def deploy_command(
         try:
             done = _run(chosen, bench, batch, watch=watch, as_json=as_json)
         finally:
-            files = _finish(batch, sheet)
+            files = _finish(batch, sheet, path)
         _report(batch, done, files, as_json)
     ctx.exit(_exit_code(done))
 
@@ -259,24 +260,38 @@ def _tell(batch: "Batch", deployed: "Deployed", as_json: bool) -> None:
     console.note(f"{counts[DONE]} of {len(batch.rows)} are done.")
 
 
-def _finish(batch: "Batch", sheet: "Sheet") -> list[Path]:
-    """Bring results and labels up to date and return the files.
-
-    More labels than one file takes are no reason to lose the account of them.
-    """
-    from fanal import label
-    from fanal.batch import DONE, RESULTS_CSV, RESULTS_JSON
+def _finish(batch: "Batch", sheet: "Sheet", registry: Path) -> list[Path]:
+    """Bring results and labels up to date and return the files."""
+    from fanal.batch import RESULTS_CSV, RESULTS_JSON
 
     batch.write_results()
     files = [batch.folder / RESULTS_CSV, batch.folder / RESULTS_JSON]
-    done = [r for r in batch.results.values() if r.outcome == DONE and r.beacon_id]
-    if done:
-        labels = [label.Label(result.beacon_id or "", result.label) for result in done]
-        try:
-            files += label.save(label.draw(labels, sheet), batch.folder / LABELS, sheet)
-        except UsageError as problem:
-            console.print_error(problem)
+    try:
+        return files + _label(batch, sheet, registry)
+    except UsageError as problem:  # too many for one file, which is no reason to lose the account
+        console.print_error(problem)
+    except OSError as problem:  # some systems do not replace a file that somebody looks at
+        warn = console.mark("warn", sys.stderr)
+        console.note(f"{warn} {LABELS} could not be written: {problem.strerror}.")
     return files
+
+
+def _label(batch: "Batch", sheet: "Sheet", registry: Path) -> list[Path]:
+    """Draw the labels of all beacons that are done, and in service still."""
+    from fanal import label
+    from fanal.batch import DONE
+    from fanal.registry import Registry
+
+    with Registry(registry) as opened:
+        in_service = {beacon.beacon_id for beacon in label.chosen(opened)}
+    labels = [
+        label.Label(result.beacon_id, result.label)
+        for result in batch.results.values()
+        if result.outcome == DONE and result.beacon_id in in_service
+    ]
+    if not labels:
+        return []
+    return label.save(label.draw(labels, sheet), batch.folder / LABELS, sheet)
 
 
 def _report(
