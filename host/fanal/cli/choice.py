@@ -10,6 +10,7 @@ from fanal.cli import console
 from fanal.error import FanalError, UsageError
 
 if TYPE_CHECKING:
+    from fanal.ports import Known
     from fanal.registry import Beacon, Registry
 
 _F = TypeVar("_F", bound=Callable[..., Any])
@@ -34,7 +35,7 @@ def chosen_id(registry: "Registry", text: str | None) -> str | None:
     return None if text is None else find(registry, text).beacon_id
 
 
-def named(beacon: "Beacon") -> str:
+def named(beacon: "Beacon | Known") -> str:
     """Return a beacon as a person knows it: "K7Q2-9XMD (shelter-3, room 12)"."""
     from fanal.beacon_name import shown
     from fanal.whereabouts import shown as place_shown

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanal.beacon_name import shown as shown_id
-from fanal.cli import console
+from fanal.cli import choice, console
 from fanal.printable import printable
 from fanal.whereabouts import shown as shown_place
 
@@ -54,10 +54,10 @@ def _lines(port: "Port") -> "list[str]":
     if answer is not None and answer.event is not None:
         lines.append(f"{_LOUD}: {_event(answer.event)}")
     if answer is None and port.holder is not None:
-        lines.append(f"in use by {port.holder}")
+        lines.append(f"in use by {printable(port.holder)}")
     remarks = [port.remark] if port.remark else []
     if answer is not None and answer.problem:
-        remarks.append(f"{answer.problem} {answer.hint}".rstrip())
+        remarks.append(printable(f"{answer.problem} {answer.hint}".rstrip()))
     return lines + [f"{console.mark('warn')}: {remark}" for remark in remarks]
 
 
@@ -76,7 +76,7 @@ def tell_events(found: "list[Port]") -> None:
         answer = port.answer
         if answer is None or answer.event is None:
             continue
-        whose = f", {named(port.known)}" if port.known is not None else ""
+        whose = f", {choice.named(port.known)}" if port.known is not None else ""
         has_colour = sys.stderr.isatty() and not os.environ.get("NO_COLOR")
         loud = click.style(_LOUD, fg="red", bold=True) if has_colour else _LOUD
         where = f"{port.attached.port}{whose}"
@@ -103,11 +103,6 @@ def as_object(port: "Port") -> dict[str, Any]:
         "answer": None if port.answer is None else asdict(port.answer),
         "remark": port.remark,
     }
-
-
-def named(known: "Known") -> str:
-    """Return a beacon as a person knows it: "K7Q2-9XMD (shelter-3, room 12)"."""
-    return f"{shown_id(known.beacon_id)} ({shown_place(known.site, known.place)})"
 
 
 def ago(known: "Known", now_ms: int) -> str:

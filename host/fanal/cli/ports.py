@@ -141,13 +141,13 @@ def _warn(
     for port in found:
         if port.attached.port in names and port.known and port.known.may_be_open(now_ms):
             console.note(
-                f"{warn} {port.attached.port} is {port_rows.named(port.known)}: heard in an event"
+                f"{warn} {port.attached.port} is {choice.named(port.known)}: heard in an event"
                 f" {port_rows.ago(port.known, now_ms)} ago."
             )
     hidden = _perhaps_here(found, names, registry, now_ms)
     for known in hidden:
         console.note(
-            f"{warn} {port_rows.named(known)} was heard in an event"
+            f"{warn} {choice.named(known)} was heard in an event"
             f" {port_rows.ago(known, now_ms)} ago, and may be on a port that does not say whose it"
             " is."
         )

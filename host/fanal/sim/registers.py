@@ -17,7 +17,6 @@ _CRYSTAL_HZ = 40_000_000
 _MAGIC_AT = 0x40001000
 _SPI_USER = 1 << 18
 _READ_ID, _READ_SFDP = 0x9F, 0x5A
-_READ_STATUS = (0x05, 0x35, 0x15)
 
 
 @dataclass(frozen=True)
