@@ -20,7 +20,7 @@ from typing import Any, Self
 
 from filelock import FileLock, Timeout
 
-from fanal.batch_list import Row
+from fanal.batch_list import Row, require_size
 from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError
 from fanal.keyring import sync_folder, write_private
 
@@ -31,8 +31,6 @@ PLAN, JOURNAL, RESULTS_CSV, RESULTS_JSON = (
     "results.json",
 )
 _LOCK = "lock"
-
-MOST_ROWS = 10_000
 
 # what became of a row
 DONE = "done"
@@ -81,8 +79,7 @@ class Batch:
     def create(cls, folder: Path, rows: Iterable[Row]) -> Self:
         """Make a batch of these rows; the same rows again open it. Raises UsageError."""
         wanted = tuple(rows)
-        if not 1 <= len(wanted) <= MOST_ROWS:
-            raise UsageError(f"A batch has 1 to {MOST_ROWS} beacons.", "Check the list or --count.")
+        require_size(len(wanted))
         if (folder / PLAN).exists():
             batch = cls.open(folder)
             if batch.rows != wanted:
@@ -129,10 +126,15 @@ class Batch:
                 "Wait for it, or stop it.",
                 code="busy",
             ) from None
-        if self.is_torn:
-            self._mend()
-        self._journal = (self.folder / JOURNAL).open("ab")
-        sync_folder(self.folder)
+        try:
+            self._read_again()
+            if self.is_torn:
+                self._mend()
+            self._journal = open(self.folder / JOURNAL, "ab", opener=_private)
+            sync_folder(self.folder)
+        except BaseException:
+            self._held.release()
+            raise
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -197,6 +199,17 @@ class Batch:
 
     # -- the journal
 
+    def _read_again(self) -> None:
+        """Take what another command wrote between the first look and the lock."""
+        there = type(self).open(self.folder)
+        if there.rows != self.rows:
+            raise UsageError(
+                f"The batch {self.folder.name} was begun by another command, with another list.",
+                "Go on with it by --batch alone, or choose another name.",
+                code="batch_exists",
+            )
+        self.results, self.is_torn = there.results, there.is_torn
+
     def _note(self, number: int, event: str, **facts: Any) -> None:
         line = {"time": _now(), "number": number, "event": event, **facts}
         self._journal.write(json.dumps(line).encode() + b"\n")
@@ -239,6 +252,10 @@ def _cell(value: Any) -> Any:
 
 def _blank(row: Row) -> Result:
     return Result(row.number, row.label, row.site, row.notes)
+
+
+def _private(path: str, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _now() -> str:

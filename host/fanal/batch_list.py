@@ -8,7 +8,10 @@ from pathlib import Path
 
 from fanal.error import UsageError
 
+MOST_ROWS = 10_000
+
 _COLUMNS = {"label", "site", "notes", "place", "profile"}
+_MOST_BYTES = 16 << 20
 
 
 @dataclass(frozen=True)
@@ -29,30 +32,61 @@ def read_list(path: Path, site: str | None = None) -> list[Row]:
     site: for rows that name none. Raises UsageError with the line's number.
     """
     try:
-        text = path.read_text(encoding="utf-8-sig")
+        with path.open("rb") as file:
+            raw = file.read(_MOST_BYTES + 1)
+        text = raw.decode("utf-8-sig")
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise UsageError(f"The list {path} cannot be read: {reason}.") from None
+    if len(raw) > _MOST_BYTES:
+        raise UsageError(f"The list {path} is too long for one of a batch.", "Is it a CSV file?")
     reader = csv.DictReader(io.StringIO(text), dialect=_dialect(text))
-    names = {(name or "").strip().lower(): name for name in reader.fieldnames or ()}
-    unknown = names.keys() - _COLUMNS
-    if not names or unknown or not names.keys() & {"label", "site"}:
-        what = f"an unknown column {sorted(unknown)[0]!r}" if unknown else "no column label or site"
+    try:
+        rows = _rows(reader, site, path.name)
+    except csv.Error as problem:
         raise UsageError(
-            f"The list {path.name} has {what}.", "Its first line is: label,site,notes,place,profile"
-        )
-    rows: list[Row] = []
-    for line in reader:
-        cells = {key: (line.get(name) or "").strip() for key, name in names.items()}
-        if any(cells.values()):
-            rows.append(_row(len(rows) + 1, cells, site, f"line {reader.line_num} of {path.name}"))
+            f"The list {path.name} is no table: {problem}.", "Is it a CSV file?"
+        ) from None
+    require_size(len(rows))
     _require_distinct(rows)
     return rows
 
 
 def count_rows(count: int, site: str | None) -> list[Row]:
     """Return `count` rows of one site. Raises UsageError."""
+    require_size(count)
     return [_row(number, {}, site, "--site") for number in range(1, count + 1)]
+
+
+def require_size(count: int) -> None:
+    """Raise UsageError unless a batch can have so many rows."""
+    if not 1 <= count <= MOST_ROWS:
+        raise UsageError(f"A batch has 1 to {MOST_ROWS} beacons.", "Check the list or --count.")
+
+
+def _rows(reader: "csv.DictReader[str]", site: str | None, list_name: str) -> list[Row]:
+    heads = [(name or "").strip().lower() for name in reader.fieldnames or ()]
+    names = dict(zip(heads, reader.fieldnames or (), strict=True))
+    unknown = names.keys() - _COLUMNS
+    if not names or unknown or not names.keys() & {"label", "site"}:
+        what = f"an unknown column {sorted(unknown)[0]!r}" if unknown else "no column label or site"
+        raise UsageError(
+            f"The list {list_name} has {what}.", "Its first line is: label,site,notes,place,profile"
+        )
+    if len(names) < len(heads):
+        raise UsageError(f"The list {list_name} has one column twice.", "Leave one of them out.")
+    rows: list[Row] = []
+    for line in reader:
+        where = f"line {reader.line_num} of {list_name}"
+        if any(line.get(None) or ()):
+            raise UsageError(
+                f"There are more cells than columns in {where}.",
+                'A text with a comma in it stands in quotes: "by the door, left".',
+            )
+        cells = {key: (line.get(name) or "").strip() for key, name in names.items()}
+        if any(cells.values()):
+            rows.append(_row(len(rows) + 1, cells, site, where))
+    return rows
 
 
 def _row(number: int, cells: Mapping[str, str], site: str | None, where: str) -> Row:

@@ -2,9 +2,11 @@
 
 import csv
 import json
+import os
 import subprocess
 import sys
 from contextlib import suppress
+from pathlib import Path
 
 import pytest
 from fanal.batch import (
@@ -65,13 +67,27 @@ def test_a_site_for_all_and_one_of_its_own(tmp_path):
         ("", "no column"), ("notes\nx\n", "no column"), ("label,sight\nA,b\n", "'sight'"),
         ("label,site\nA-1,\n", "line 2"), ("label,site\nA-1,two words\n", "line 2"),
         ("label,site\nA-1,d\nA-1,e\n", "twice"), ("label,site,profile\nA,d,fast\n", "'fast'"),
-        ("label,site\n\x1b[2J,d\n", "control"),
+        ("label,site\n\x1b[2J,d\n", "control"), ("label,site\nA,d,by the door\n", "line 2"),
+        ("label,label,site\nA,B,d\n", "twice"), ("label,site\n", "1 to 10000"),
+        (f"label,site\n{'x' * 200_000},d\n", "no table"),
+        ("label,site\n" + ",d\n" * 10_001, "1 to 10000"),
     ],
 )  # fmt: skip
 def test_a_list_that_is_wrong_says_where(tmp_path, text, word):
     with pytest.raises(UsageError) as caught:
         listed(tmp_path, text)
     assert word in caught.value.sentence
+
+
+@pytest.mark.skipif(not Path("/dev/zero").exists(), reason="there is no endless file here")
+def test_a_list_that_never_ends():
+    with pytest.raises(UsageError):
+        read_list(Path("/dev/zero"))
+
+
+def test_more_beacons_than_a_batch_has_are_not_even_counted():
+    with pytest.raises(UsageError):
+        count_rows(10**15, "depot")
 
 
 def test_a_list_that_is_no_text(tmp_path):
@@ -219,6 +235,38 @@ def test_one_command_at_a_time(folder):
 
 
 # -- results
+
+
+def test_what_another_command_wrote_before_the_lock_counts(folder):
+    with Batch.create(folder, count_rows(2, "depot")):
+        pass
+    late = Batch.open(folder)
+    with Batch.open(folder) as batch:
+        batch.assign(A, "esp32")
+    with late:
+        assert late.assign(B, "esp32").number == 2
+        assert late.assign(A, "esp32").number == 1
+
+
+def test_a_list_that_another_command_was_quicker_with(folder):
+    with Batch.create(folder, count_rows(2, "depot")):
+        pass
+    late = Batch.open(folder)
+    plan = folder / PLAN
+    plan.write_text(plan.read_text().replace("depot", "north"))
+    with pytest.raises(UsageError), late:
+        pass
+    with Batch.open(folder):  # and it is nobody's
+        pass
+
+
+@pytest.mark.skipif(os.name == "nt", reason="there are no such modes")
+def test_nobody_else_reads_a_batch(folder):
+    lived(folder)
+    with Batch.open(folder) as batch:
+        batch.write_results()
+    files = [folder / name for name in (PLAN, JOURNAL, RESULTS_CSV, RESULTS_JSON)]
+    assert {file.stat().st_mode & 0o077 for file in files} == {0}
 
 
 def test_results_say_the_same_twice_and_are_no_formulas(folder, tmp_path):
