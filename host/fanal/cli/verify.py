@@ -11,6 +11,7 @@ import click
 from fanal.cli import choice, console, ears
 from fanal.cli.self_test import Wanted, hear
 from fanal.error import FanalError, UsageError
+from fanal.printable import printable
 
 if TYPE_CHECKING:
     from fanal.air_check import AirCheck
@@ -205,7 +206,8 @@ def _show(result: Result, is_on_air: bool) -> None:
     checks = [*wired.checks, *(heard.checks if heard else ())]
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
-        table.add_row(Text.from_ansi(console.mark(check.outcome)), check.name, Text(check.reason))
+        reason = Text(printable(check.reason))  # a board's own names of files may be in it
+        table.add_row(Text.from_ansi(console.mark(check.outcome)), check.name, reason)
     console.out().print(table)
     failed = sum(check.outcome == FAIL for check in checks)
     if failed:
