@@ -110,11 +110,15 @@ def _run(
     port: str, words: Sequence[str], on_share: Callable[[float], None] = lambda _: None
 ) -> str:
     """Run esptool to its end and return what it printed. Raises FanalError if it failed."""
-    environment = {**os.environ, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200"}
+    # the passphrase may be among our own variables, and none of them is its business
+    ours = {name: value for name, value in os.environ.items() if not name.startswith("FANAL_")}
     child = subprocess.Popen(
-        [sys.executable, "-m", "esptool", "--port", port, *words],
+        # -P: a file of this folder that is called serial.py is not to be run instead
+        [sys.executable, "-P", "-m", "esptool", "--port", port, *words],
         stdin=subprocess.DEVNULL, stdout=subprocess.PIPE, stderr=subprocess.STDOUT,
-        env=environment,
+        env={**ours, "PYTHONUNBUFFERED": "1", "NO_COLOR": "1", "COLUMNS": "200"},
+        # Ctrl-C is for us: a board that is half written is brought to its end
+        process_group=0,
     )  # fmt: skip
     watch = _Silence(child)
     said = ""
@@ -136,7 +140,8 @@ def _run(
         if child.stdout is not None:
             child.stdout.close()
     if code:
-        raise _failure(port, said, watch.has_bitten)
+        is_killed = code < 0 and not watch.has_bitten
+        raise _ended(port) if is_killed else _failure(port, said, watch.has_bitten)
     return said
 
 
@@ -215,10 +220,18 @@ def _failure(port: str, said: str, is_silent: bool) -> FanalError:
         return _cut_short(port)
     return FanalError(
         f"esptool failed on {port}: {_last_sentence(said)}",
-        "Check the cable and run the command again; with --debug it shows all that esptool said.",
+        "Check the cable, and run the command again.",
         code="esptool",
         port=port,
     )
+
+
+def _ended(port: str) -> FanalError:
+    return EnvironmentFault(
+        f"esptool was ended from outside while it was at work on {port}.",
+        "Does this computer lack memory? Run the command again: it goes on where it stopped.",
+        code="esptool", port=port,
+    )  # fmt: skip
 
 
 def _no_rom(port: str) -> FanalError:

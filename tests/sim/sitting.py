@@ -58,7 +58,7 @@ def vault(board) -> bytes:
 async def fanal(world, *words, env=None, kill_after=None):
     """Run the command and return (exit code, what it printed); None if it was killed.
 
-    kill_after: with SIGKILL, after so many seconds, esptool too.
+    kill_after: with SIGKILL, after so many seconds. esptool ends when nobody reads what it says.
     """
     with world.at_pace():
         child = await asyncio.create_subprocess_exec(

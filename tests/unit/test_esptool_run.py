@@ -139,6 +139,29 @@ def test_a_child_that_says_nothing_is_ended(paper, monkeypatch):
     assert caught.value.code == "silent"
 
 
+def test_a_child_that_somebody_ends_says_nothing_of_the_board(paper):
+    with pytest.raises(FanalError) as caught:
+        esptool_run.identify(paper("os.kill(os.getpid(), 9)", GREETING))
+    assert (caught.value.exit_code, is_infra(caught.value)) == (7, True)
+
+
+def test_ctrl_c_at_the_terminal_does_not_reach_it(paper):
+    body = "assert os.getpgid(0) == os.getpid() != os.getpgid(os.getppid())"
+    assert esptool_run.identify(paper(body, GREETING))
+
+
+def test_it_is_told_no_passphrase(paper, monkeypatch):
+    monkeypatch.setenv("FANAL_PASSPHRASE", "correct horse battery staple")
+    body = "assert not any('correct horse' in value for value in os.environ.values())"
+    assert esptool_run.identify(paper(body, GREETING))
+
+
+def test_a_file_of_the_folder_is_not_run_in_its_place(paper, tmp_path, monkeypatch):
+    (tmp_path / "esptool.py").write_text("raise SystemExit('run')")
+    monkeypatch.chdir(tmp_path)
+    assert esptool_run.identify(paper(says=GREETING))
+
+
 def test_an_interrupted_run_leaves_no_child(paper, tmp_path):
     def interrupt(_):
         raise KeyboardInterrupt
