@@ -11,7 +11,7 @@ import io
 import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -157,14 +157,23 @@ class Batch:
                 self._note(number, "assigned", mac=mac, chip=chip)
             return next(row for row in self.rows if row.number == number)
 
-    def release(self, number: int, reason: str) -> None:
-        """Free a row whose board will not be finished. Raises UsageError if it is done or free."""
+    def release(self, number: int, reason: str, *, is_retired: bool = False) -> None:
+        """Free a row whose board will not be finished. Raises UsageError if it is done or free.
+
+        is_retired: its beacon is out of service, so that no other board gets its place twice.
+        """
         with self._lock:
             result = self.results.get(number)
-            if result is None or result.mac is None or result.outcome == DONE:
+            if result is None or result.mac is None:
                 raise UsageError(
                     f"Row {number} has no board that could be given up.",
                     "See the batch's results for the rows that are open.",
+                )
+            if result.beacon_id is not None and not is_retired:
+                raise UsageError(
+                    f"The board of row {number} is beacon {result.beacon_id}, which is in service.",
+                    f"Retire it first: `fanal retire {result.beacon_id} --without-board`.",
+                    code="in_service",
                 )
             self._note(number, "released", reason=reason)
 
@@ -177,7 +186,9 @@ class Batch:
         """Record what became of a board, and bring the results up to date."""
         with self._lock:
             self._note(number, "outcome", outcome=outcome, reason=reason, **facts)
-            self.write_results()
+            # Windows keeps a file that a spreadsheet shows; the journal has it, the end writes it
+            with suppress(PermissionError):
+                self.write_results()
             return self.results[number]
 
     def counts(self) -> dict[str, int]:

@@ -13,13 +13,14 @@ from pathlib import Path
 from fanal.batch import DONE, FAILED, INFRA, Batch, Result
 from fanal.batch_list import Row
 from fanal.board_link import BoardLink
-from fanal.error import FanalError, UsageError, is_infra
+from fanal.error import BoardLost, FanalError, UsageError, is_infra
 from fanal.firmware_image import FirmwareImage
 from fanal.flash import APPEAR_S, Flashed, Images, Plan, Progress, flash
 from fanal.keyring import Station
-from fanal.provision import Provisioned, Request, provision
-from fanal.registry import Registry
+from fanal.provision import Request, provision
+from fanal.registry import PROVISIONED, VERIFIED, Registry
 from fanal.serial_port import come_back
+from fanal.status import read_status
 from fanal.verify import FAIL, Verification, verify
 
 
@@ -91,7 +92,7 @@ def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = No
         )  # fmt: skip
         assert board.row is not None
         before = batch.results[board.row.number]
-        if _is_finished(before, flashed):
+        if _is_finished(bench, before, flashed):
             return Deployed(port, before, None, False)
         result = _made(port, bench, batch, board, flashed, progress.step)
         return Deployed(port, result, None, True)
@@ -99,10 +100,19 @@ def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = No
         return Deployed(port, _stopped(batch, board, problem), problem, True)
 
 
-def _is_finished(result: Result, flashed: Flashed) -> bool:
+def _is_finished(bench: Bench, result: Result, flashed: Flashed) -> bool:
     """Whether an earlier run proved this very beacon, and nothing of it has changed since."""
-    is_same = flashed.beacon_id is not None and flashed.beacon_id == result.beacon_id
-    return result.outcome == DONE and is_same and not flashed.changed
+    if result.outcome != DONE or flashed.changed or flashed.beacon_id is None:
+        return False
+    with Registry(bench.registry) as registry:
+        beacon = registry.find(flashed.beacon_id)
+    return (
+        beacon is not None
+        and beacon.beacon_id == result.beacon_id
+        and beacon.mac == flashed.mac
+        and beacon.state in (PROVISIONED, VERIFIED)
+        and beacon.revocation is None
+    )
 
 
 def _made(
@@ -124,8 +134,8 @@ def _made(
     on_step("Waiting for the beacon")
     link = BoardLink(come_back(port, flashed.mac, APPEAR_S), appear_s=APPEAR_S)
     with Registry(bench.registry) as registry, link:
+        _require_one_board(link, flashed)
         made = provision(link, bench.station, registry, request, on_step=on_step)
-        _require_one_board(batch, row, made)
         batch.step(row.number, "provisioned", beacon_id=made.beacon_id)
         manifest = bench.firmware.manifest.files
         checked = verify(link, registry, manifest, bench.version, on_step=on_step)
@@ -135,11 +145,12 @@ def _made(
     return batch.outcome(row.number, DONE, seconds=seconds, step="verified")
 
 
-def _require_one_board(batch: Batch, row: Row, made: Provisioned) -> None:
-    mac = batch.results[row.number].mac
-    if made.mac != mac:
-        raise FanalError(
-            f"Another board answers than was flashed: {made.mac}, not {mac}.",
+def _require_one_board(link: BoardLink, flashed: Flashed) -> None:
+    """Refuse a board that came into the place of the one that was flashed: it has its own row."""
+    mac = read_status(link).mac
+    if mac != flashed.mac:
+        raise BoardLost(
+            f"Another board answers than was flashed: {mac}, not {flashed.mac}.",
             "Connect one board at a time to this port, and start again.",
             code="other_board",
         )
@@ -158,6 +169,9 @@ def _not_proven(checked: Verification) -> FanalError:
 def _stopped(batch: Batch, board: _Board, problem: FanalError) -> Result | None:
     if board.row is None:
         return None
+    before = batch.results[board.row.number]
+    if is_infra(problem) and before.outcome == DONE:
+        return before  # a loose cable takes nothing back that was proven
     outcome = INFRA if is_infra(problem) else FAILED
     seconds = round(time.monotonic() - board.began_s, 1)
     return batch.outcome(board.row.number, outcome, problem.sentence, seconds=seconds)

@@ -112,7 +112,7 @@ def flash(
     """
     plan, progress = plan or Plan(), progress or Progress()
     progress.step("Looking at the board")
-    done = None if plan.again else _updated(port, images, firmware, plan, progress, _GLANCE_S)
+    done = _updated(port, images, firmware, plan, progress, _GLANCE_S)
     if done is not None:
         return done
     progress.step("Asking the chip")
@@ -120,7 +120,7 @@ def flash(
     image = _image_for(found.chip, images)
     progress.known(found.mac, found.chip.name)
     parts = _parts(image, _readable(table), plan)
-    if not plan.again and _has_our_layout(table):
+    if _has_our_layout(table):
         # it may only have been asleep; the chip was started anew just now
         port = come_back(port, found.mac, APPEAR_S)
         done = _updated(port, images, firmware, plan, progress, _GLANCE_S, APPEAR_S)
@@ -174,7 +174,10 @@ def _updated(
     attach_s: float,
     appear_s: float = 0.0,
 ) -> Flashed | None:
-    """Update the files of a board that runs the right image; None if that needs more."""
+    """Update the files of a board that runs the right image; None if that needs more.
+
+    Raises FanalError for a beacon that is in an event.
+    """
     try:
         with Repl(port, attach_s=attach_s, appear_s=appear_s) as repl:
             running = look(repl)
@@ -182,7 +185,7 @@ def _updated(
             if running.chip is None:
                 raise _no_chip_of_ours(port, running.machine)
             image = _image_for(running.chip, images)
-            if running.mac is None or not _is_right(running, image):
+            if plan.again or running.mac is None or not _is_right(running, image):
                 return None
             progress.known(running.mac, running.chip.name)
             return _installed(repl, running.mac, image, firmware, progress)
@@ -303,7 +306,6 @@ def _parts(image: EspImage, there: tuple[Partition, ...] | None, plan: Plan) -> 
 
     A vault that is somewhere else holds keys: such a board is refused.
     """
-    parts = [Part(image.flash_offset, esp_image.with_vault(image, _FLASH_BYTES))]
     vaults = [p for p in there or () if p.label == VAULT.label]
     if any(p.address != VAULT.address or p.size != VAULT.size for p in vaults):
         raise DeviceError(
@@ -311,11 +313,13 @@ def _parts(image: EspImage, there: tuple[Partition, ...] | None, plan: Plan) -> 
             "Retire it with the release that made it, then flash it.",
             code="layout",
         )
+    parts = [Part(image.flash_offset, esp_image.with_vault(image, _FLASH_BYTES))]
     stale = b"\xff" * _STALE_BYTES
+    # What is to be blank comes first: once the new table is there, nothing says that it is not.
     if there is not None and not vaults:
         # what lies there belongs to nobody any more, and would look like a vault that is spoiled
-        return [*parts, Part(VAULT.address, b"\xff" * VAULT.size + stale)]
-    return [*parts, Part(VAULT.end, stale)] if plan.again else parts
+        return [Part(VAULT.address, b"\xff" * VAULT.size + stale), *parts]
+    return [Part(VAULT.end, stale), *parts] if plan.again else parts
 
 
 def _readable(table: bytes) -> tuple[Partition, ...] | None:

@@ -40,6 +40,14 @@ for name in os.listdir("/"):
         see(name)
 print(json.dumps(found))
 """
+# Without a file system the root is an empty list of what is mounted: only writing tells.
+_TRY = """
+import os
+with open("/try.new", "wb"):
+    pass
+os.remove("/try.new")
+"""
+_NO_FILE_SYSTEM, _NO_ROOM = (19, 2), 28  # ENODEV or ENOENT; ENOSPC
 _FORMAT = """
 import vfs
 from esp32 import Partition
@@ -85,6 +93,7 @@ def install(
     removed = sorted(path for path in there if path not in wanted)
     if written or removed:
         on_writing()
+        _require_file_system(repl)
     _make_folders(repl, written)
     _write(repl, image, written, on_share)
     for path in removed:
@@ -99,26 +108,30 @@ def install(
 
 
 def _files(repl: Repl) -> dict[str, str]:
-    """Return path -> SHA-256 of the board's files; a board without a file system gets one."""
-    try:
-        printed = repl.run(_HASHES)
-    except ScriptFailed as problem:
-        if problem.kind != "OSError":
-            raise
-        repl.run(_FORMAT)
-        printed = repl.run(_HASHES)
+    """Return path -> SHA-256 of the board's files."""
     found: Any
     try:
-        found = json.loads(printed)
-    except ValueError:
+        found = json.loads(repl.run(_HASHES))
+    except (ScriptFailed, ValueError):
         found = None
     if not isinstance(found, dict):
         raise DeviceError(
-            f"The files on the board on {repl.port} cannot be listed.",
-            "Run the command again; if it fails again, flash it with --again.",
+            f"The files on the board on {repl.port} cannot be read.",
+            "Run the command again; if it fails again, add --again, which formats its file system.",
             code="garbage", port=repl.port,
         )  # fmt: skip
     return {str(path): str(digest) for path, digest in found.items()}
+
+
+def _require_file_system(repl: Repl) -> None:
+    """Make a file system on a board that has none; one that is there is never formatted."""
+    try:
+        repl.run(_TRY)
+    except ScriptFailed as problem:
+        if problem.errno in _NO_FILE_SYSTEM:
+            repl.run(_FORMAT)
+        elif problem.errno != _NO_ROOM:
+            raise
 
 
 def _urgency(path: str) -> tuple[bool, str]:
@@ -144,7 +157,7 @@ def _write(
         try:
             repl.write_file(path, (image.folder / path).read_bytes())
         except ScriptFailed as problem:
-            if problem.kind != "OSError":
+            if problem.errno != _NO_ROOM:
                 raise
             raise DeviceError(
                 f"The board on {repl.port} has no room for {path}.",

@@ -56,17 +56,20 @@ _CHUNK_BYTES = 3072  # of a file in one command: its text has to fit into the he
 
 
 class ScriptFailed(DeviceError):
-    """What was run on a board raised an exception. kind: its type, such as "OSError"."""
+    """What was run on a board raised an exception. kind: its type, such as "OSError".
+
+    errno: its number, None if it has none.
+    """
 
     code = "board_failed"
 
-    def __init__(self, port: str, kind: str) -> None:
+    def __init__(self, port: str, kind: str, errno: int | None = None) -> None:
         super().__init__(
             f"The board on {port} failed at what it was asked ({kind}).",
             "Reset it and try again; if it fails again, flash it anew.",
             port=port,
         )
-        self.kind = kind
+        self.kind, self.errno = kind, errno
 
 
 class Repl:
@@ -145,7 +148,7 @@ class Repl:
         """
         output, problem = self._exchange(code, answer_s or self._answer_s)
         if problem:
-            raise ScriptFailed(self.port, exception_kind(problem))
+            raise ScriptFailed(self.port, exception_kind(problem), _exception_errno(problem))
         return output.decode("utf-8", "replace")
 
     def write_file(self, path: str, content: bytes) -> None:
@@ -283,3 +286,9 @@ def exception_kind(trace: bytes) -> str:
     last = trace.decode("utf-8", "replace").strip().rsplit("\n", 1)[-1]
     found = _EXCEPTION.match(last)
     return found.group() if found else "no reason given"
+
+
+def _exception_errno(trace: bytes) -> int | None:
+    """Return the number of an OSError: "OSError: [Errno 28] ENOSPC", "OSError: 28"."""
+    found = re.search(rb"OSError: (?:\[Errno |\(?)?-?(\d{1,5})\b", trace)
+    return int(found[1]) if found else None

@@ -11,6 +11,7 @@ from fanal.app_info import APP_INFO_BYTES, AppInfo, read_app_info
 from fanal.chips import CHIPS, Chip
 from fanal.error import DeviceError, FanalError
 from fanal.partition_table import Partition
+from fanal.printable import printable
 from fanal.repl import Repl, ScriptFailed
 
 _MAC = re.compile(r"[0-9a-f]{12}")
@@ -59,18 +60,18 @@ def look(repl: Repl) -> Running:
     """Ask a board what runs on it, changing nothing. Raises DeviceError, BoardLost."""
     try:
         found = json.loads(repl.run(_LOOK))
-        machine = str(found["machine"])
+        machine = printable(str(found["machine"]))
         mac = str(found.get("mac", ""))
         return Running(
             machine=machine,
             chip=_chip(machine),
             mac=bytes.fromhex(mac).hex(":") if _MAC.fullmatch(mac) else None,
-            micropython=_version(str(found["banner"])),
+            micropython=_version(printable(str(found["banner"]))),
             app=_app(found.get("app")),
             partitions=_partitions(found.get("partitions") or []),
             status=_status(repl),
         )
-    except (KeyError, TypeError, ValueError):
+    except (LookupError, TypeError, ValueError, OverflowError, RecursionError):
         raise DeviceError(
             f"What the board on {repl.port} says of itself cannot be understood.",
             "Check the cable, and that one board alone is on this port.",
@@ -107,6 +108,6 @@ def _partitions(rows: list[list[Any]]) -> tuple[Partition, ...]:
 def _status(repl: Repl) -> Mapping[str, Any] | None:
     try:
         reply = json.loads(repl.run("from beacon import console\nconsole.status()"))
-    except (ScriptFailed, ValueError):
+    except (ScriptFailed, ValueError, RecursionError):
         return None
     return reply if isinstance(reply, dict) and reply.get("ok") is True else None

@@ -118,8 +118,12 @@ def is_url(port: str) -> bool:
 
 
 def exists(port: str) -> bool:
-    """Say whether the port is there. Windows names and URLs are no files: they count as there."""
-    return os.name == "nt" or is_url(port) or os.path.exists(port)
+    """Say whether the port is there. A URL counts as there: only opening it tells."""
+    if is_url(port):
+        return True
+    if os.name == "nt":  # where ports are no files
+        return port.upper() in {found.device.upper() for found in list_ports.comports()}
+    return os.path.exists(port)
 
 
 def why_not(port: str) -> FanalError:

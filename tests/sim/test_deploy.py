@@ -1,11 +1,14 @@
 """`fanal deploy` on boards of three kinds, killed, unplugged and starved on the way."""
 
+import asyncio
 import base64
 import csv
 import json
 import os
 import random
 import sqlite3
+from contextlib import suppress
+from pathlib import Path
 
 import pytest
 
@@ -16,7 +19,8 @@ from fanal import firmware_image, verify
 from fanal.batch import DONE, FAILED, INFRA, OPEN, Batch
 from fanal.batch_list import count_rows
 from fanal.board_link import BoardLink
-from fanal.flash import Plan
+from fanal.error import UsageError
+from fanal.flash import Plan, Progress
 from fanal.image_store import ImageStore
 from fanal.keyring import Keyring
 from fanal.registry import REGISTRY_FILE, VERIFIED, Registry
@@ -118,9 +122,13 @@ async def desk(world, tmp_path, images):
 async def test_eight_boards_of_three_kinds_and_then_nothing_more_to_do(desk):
     at = desk(8)
     assert (await at.fanal("fleet", "init"))[0] == 0
+    watching = asyncio.create_task(arguments_of_all())
     code, said = await at.deploy("--count", "8", "--site", "depot")
+    watching.cancel()
     assert code == 0, said
     at.check_agreement()
+    argv = await watching
+    assert b"esptool" in argv
     assert (at.folder / "labels.pdf").read_bytes().startswith(b"%PDF")
     before = [board.flash_bytes() for board in at.boards]
     custody = at.custody()
@@ -137,10 +145,23 @@ async def test_eight_boards_of_three_kinds_and_then_nothing_more_to_do(desk):
     assert {row["chip"] for row in table} == set(KINDS)
     for column in ("time", "technician", "station", "tool", "image_sha256", "firmware_sha256"):
         assert all(row[column] for row in table), column
-    no_secret_in(at, said)
+    no_secret_in(at, said, argv)
 
 
-def no_secret_in(at, said):
+async def arguments_of_all():
+    """Return the arguments of every process that there was until this was cancelled."""
+    found = set()
+    try:
+        while True:
+            for file in Path("/proc").glob("[0-9]*/cmdline"):
+                with suppress(OSError):
+                    found.add(file.read_bytes())
+            await asyncio.sleep(0.05)
+    except asyncio.CancelledError:
+        return b"\n".join(found)
+
+
+def no_secret_in(at, said, argv):
     """Search everything that was written or printed, but the age files, for keys."""
     officer = Keyring.unlock(at.fleet_dir, PASSPHRASE)
     station = officer.station()
@@ -154,7 +175,7 @@ def no_secret_in(at, said):
         seed = vault(board)
         at_seed = seed.find(b"fanal/v1")
         secrets[board.name] = seed[at_seed + 20 : at_seed + 52]
-    places = {"output": said.encode()}
+    places = {"output": said.encode(), "arguments": argv}
     places |= {str(f): f.read_bytes() for f in at.fleet_dir.rglob("*")
                if f.is_file() and f.suffix != ".age"}  # fmt: skip
     for name, secret in secrets.items():
@@ -292,8 +313,6 @@ async def test_a_beacon_that_does_not_pass_is_failed_and_not_infra(world, tmp_pa
     bench = deploying.Bench(
         PaperImages(), firmware_image.locate(), fleet.station, fleet.path, "0.1.0", "t", Plan()
     )
-    import asyncio
-
     with Batch.create(tmp_path / "batch", count_rows(1, "depot")) as batch:
         done = await asyncio.to_thread(deploying.deploy, board.port, bench, batch)
         assert done.result.outcome == FAILED
@@ -309,3 +328,64 @@ async def test_a_beacon_that_does_not_pass_is_failed_and_not_infra(world, tmp_pa
 
     assert (await asyncio.to_thread(rows)).exit_code == 0
     fleet.registry.close()
+
+
+@pytest.fixture
+def bench(tmp_path):
+    fleet = PaperFleet(tmp_path)
+    made = deploying.Bench(
+        PaperImages(), firmware_image.locate(), fleet.station, fleet.path, "0.1.0", "t", Plan()
+    )
+    yield fleet, made
+    fleet.registry.close()
+
+
+async def deployed(board, bench, batch, progress=None):
+    return await asyncio.to_thread(deploying.deploy, board.port, bench, batch, progress)
+
+
+async def test_a_beacon_that_was_revoked_since_is_not_done(world, tmp_path, bench):
+    fleet, made = bench
+    board = world.add_board("b1")
+    with Batch.create(tmp_path / "batch", count_rows(1, "depot")) as batch:
+        first = await deployed(board, made, batch)
+        assert (await deployed(board, made, batch)).changed is False
+        fleet.registry.revoke(first.result.beacon_id, "stolen")
+        again = await deployed(board, made, batch)
+    assert again.problem.exit_code == 4
+    assert again.result.outcome == FAILED
+
+
+async def test_a_board_that_comes_into_anothers_place_gets_no_row_of_it(world, tmp_path, bench):
+    fleet, made = bench
+    board, other = world.add_board("b1"), world.add_board("b2")
+
+    def swap(step):
+        if step == "Waiting for the beacon":
+            link = tmp_path / "port"
+            link.unlink()
+            link.symlink_to(os.readlink(other.port))
+
+    link = tmp_path / "port"
+    link.symlink_to(os.readlink(board.port))
+    with Batch.create(tmp_path / "batch", count_rows(2, "depot")) as batch:
+        done = await asyncio.to_thread(
+            deploying.deploy, str(link), made, batch, Progress(step=swap)
+        )
+        assert (done.problem.code, done.result.outcome) == ("other_board", INFRA)
+        assert fleet.registry.beacons() == []
+
+
+async def test_a_loose_cable_takes_nothing_back_and_a_beacon_in_service_keeps_its_row(
+    world, tmp_path, bench
+):
+    _, made = bench
+    board = world.add_board("b1")
+    with Batch.create(tmp_path / "batch", count_rows(1, "depot")) as batch:
+        await deployed(board, made, batch)
+        board.faults.unplug_after(300)
+        loose = await deployed(board, made, batch)
+        assert (loose.problem is not None, batch.results[1].outcome) == (True, DONE)
+        with pytest.raises(UsageError) as caught:
+            batch.release(1, "broken")
+        assert caught.value.code == "in_service"

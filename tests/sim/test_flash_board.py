@@ -255,6 +255,34 @@ async def test_a_cut_of_power_at_any_write(world, fleet, operation):
     await is_ready(board, fleet)
 
 
+@pytest.mark.parametrize("operation", [0, 10, 21, 25, 40])
+async def test_a_cut_between_what_was_there_and_what_comes(world, fleet, operation):
+    """A board with another layout, whose old files lie where the vault goes."""
+    board = world.add_board("b1", stock=True)
+    board.flash.program(VAULT.address, bytes(range(256)) * 64)
+    board.cut(Cut(operation, "after"))
+    with pytest.raises(FanalError):
+        await flashed(board)
+    board.cut(None)
+    board.power_on()
+    await flashed(board)
+    await is_ready(board, fleet)
+
+
+async def test_a_file_system_of_garbage_is_made_anew_and_no_key_is_lost(world, fleet):
+    board = world.add_board("b1")
+    known = await provisioned(board, fleet)
+    keys = vault(board)
+    board.power_off()
+    board.flash.program(VAULT.end, bytes(0x10000))
+    board.power_on()
+    done = await flashed(board)
+    assert done.beacon_id == known.beacon_id
+    assert vault(board) == keys
+    again = await provisioned(board, fleet)
+    assert again.beacon_id == known.beacon_id
+
+
 # kind, how, the exit codes that may come of it, whether the board was to blame
 FAULTS = [
     ("noise", {"every": 997}, (3, 5), "infra"),  # a flipped bit may pass the line's checksum

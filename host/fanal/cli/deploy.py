@@ -58,7 +58,7 @@ that of its failure: see `fanal flash`, `fanal provision`, `fanal verify`.
 @click.option("--give-up", metavar="ROW", type=int, help="Free the row of a board that is broken.")
 @click.option("--labels", "sheet_name", metavar="FORMAT", default="avery-l7160", show_default=True,
               help="What the labels are printed on; see `fanal label --help`.")  # fmt: skip
-@click.option("--technician", metavar="NAME", envvar="FANAL_TECHNICIAN", default=getpass.getuser,
+@click.option("--technician", metavar="NAME", envvar="FANAL_TECHNICIAN", default=lambda: _user(),
               help="Who does it, for the results (also FANAL_TECHNICIAN).")  # fmt: skip
 @click.option("--again", is_flag=True, help="Write everything anew. The keys stay.")
 @click.option("--replace", is_flag=True, help="Retire another identity of a board that was erased.")
@@ -127,13 +127,28 @@ def deploy_command(
     ctx.exit(_exit_code(done))
 
 
+def _user() -> str:
+    """Return who is logged in; a computer may not know."""
+    try:
+        return getpass.getuser()
+    except (OSError, KeyError):
+        return "unknown"
+
+
 def _give_up(fleet_dir: Path, name: str | None, row: int, as_json: bool) -> None:
     from fanal.batch import Batch
+    from fanal.registry import REGISTRY_FILE, RETIRED, Registry
 
     if name is None:
         raise UsageError("Of which batch?", "Give its name with --batch.")
-    with Batch.open(fleet_dir / BATCHES / _name(name)) as batch:
-        batch.release(row, "given up")
+    with (
+        Registry(fleet_dir / REGISTRY_FILE) as registry,
+        Batch.open(fleet_dir / BATCHES / _name(name)) as batch,
+    ):
+        result = batch.results.get(row)
+        beacon = registry.find(result.beacon_id or "") if result is not None else None
+        is_retired = beacon is None or beacon.state == RETIRED or beacon.revocation is not None
+        batch.release(row, "given up", is_retired=is_retired)
         batch.write_results()
     if as_json:
         console.print_json({"ok": True, "batch": str(batch.folder), "number": row})
