@@ -7,10 +7,11 @@ may be a key, appears in none of them.
 
 import base64
 import contextlib
+import math
 import re
 import struct
 import time
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from types import TracebackType
 from typing import Any, Self
 
@@ -28,6 +29,7 @@ ANSWER_S = 30.0
 ATTACH_S = 20.0
 READ_S = 5.0
 
+_HAND_BACK_S = 15.0
 _GREETING_S = 0.7  # a chip that finds nothing to run says so twice a second or more
 RAW_PROMPT_S = 1.5
 _RESET_S = 8.0
@@ -101,6 +103,7 @@ class Repl:
         self._on_waiting = on_waiting
         self._transport: Any = None
         self._has_interrupted = False  # the board's program, by getting a prompt
+        self._until_s = math.inf
 
     def __repr__(self) -> str:
         return f"{type(self).__name__}({self.port!r})"
@@ -185,7 +188,23 @@ class Repl:
             raise serial_port.why_not(self.port) from None
         with contextlib.suppress(NotImplementedError):  # over RFC 2217 the network has its own
             transport.serial.write_timeout = READ_S
+        read = transport.serial.read
+        transport.serial.read = lambda count=1: self._in_time(read(count))
         return transport
+
+    def _in_time(self, data: bytes) -> bytes:
+        if time.monotonic() >= self._until_s:
+            raise TransportError("it never stops talking")
+        return data
+
+    @contextlib.contextmanager
+    def _within(self, seconds: float) -> Iterator[None]:
+        """Give up after so long in all: mpremote's own limits hold only while nothing comes."""
+        outer, self._until_s = self._until_s, min(self._until_s, time.monotonic() + seconds)
+        try:
+            yield
+        finally:
+            self._until_s = outer
 
     def _attach(self) -> None:
         deadline = time.monotonic() + self._attach_s
@@ -229,12 +248,14 @@ class Repl:
             time.sleep(0.005)
 
     def _enter(self, *, soft_reset: bool, patience_s: float) -> None:
-        self._transport.enter_raw_repl(soft_reset, patience_s)
+        with self._within(3 * patience_s):  # it waits for three things at most
+            self._transport.enter_raw_repl(soft_reset, patience_s)
 
     def _hand_back(self) -> bool:
         """Return the board to its program and close the port; say whether that is certain."""
         try:
-            self._leave()
+            with self._within(_HAND_BACK_S):
+                self._leave()
         except LOST:
             return False
         else:
@@ -259,7 +280,8 @@ class Repl:
 
     def _exchange(self, code: str, answer_s: float) -> tuple[bytes, bytes]:
         try:
-            output, problem = self._transport.exec_raw(code, answer_s)
+            with self._within(answer_s + READ_S):
+                output, problem = self._transport.exec_raw(code, answer_s)
         except LOST:
             raise self._lost() from None
         return output, problem

@@ -1,7 +1,9 @@
 """The wire: every way in which it can end is one sentence, and no key is in any of them."""
 
+import contextlib
 import json
 import os
+import select
 import subprocess
 import sys
 import traceback
@@ -178,6 +180,47 @@ def test_a_silent_board_is_asked_for_until_patience_ends(tmp_path, capsys):
     assert (caught.value.code, waited) == ("no_answer", [1])
     assert "reset button" in caught.value.hint
     assert capsys.readouterr().out == ""
+
+
+class Chatterbox(PaperRepl):
+    """It talks without end: at once, or when it is asked to run something."""
+
+    def _babble(self):
+        os.set_blocking(self._master, False)
+        while not select.select([self._stop], [], [], 0)[0]:
+            select.select([self._stop], [self._master], [])
+            with contextlib.suppress(BlockingIOError):
+                os.write(self._master, b"x" * 4096)
+
+    def _run(self, code):
+        self._say(b"OK")
+        self._babble()
+
+    def _say(self, data):
+        if self.is_deaf:
+            self._babble()
+        else:
+            super()._say(data)
+
+
+def test_a_board_that_talks_without_end_is_not_listened_to_for_ever(tmp_path, monkeypatch):
+    monkeypatch.setattr(repl, "_HAND_BACK_S", 0.3)
+    with Chatterbox(tmp_path, answering()) as line:
+        line.is_deaf = True
+        with pytest.raises(BoardLost) as caught, BoardLink(line.port, attach_s=0.5):
+            pass
+        assert caught.value.code == "no_answer"
+
+
+def test_an_answer_without_end(tmp_path, monkeypatch):
+    monkeypatch.setattr(repl, "_HAND_BACK_S", 0.3)
+    with (
+        Chatterbox(tmp_path, answering()) as line,
+        pytest.raises(BoardLost) as caught,
+        BoardLink(line.port, answer_s=0.3) as board,
+    ):
+        board.call("status")
+    assert caught.value.code == "silent"
 
 
 def test_a_board_that_wakes_while_it_is_waited_for(tmp_path):
