@@ -51,6 +51,13 @@ async def status(board):
     return await asyncio.to_thread(ask)
 
 
+async def is_ready(board, fleet):
+    """It takes an identity, so everything of it works."""
+    await provisioned(board, fleet)
+    answer = await status(board)
+    assert (answer["vault"], answer["provisioned"], answer["faults"]) == ("partition", True, [])
+
+
 def vault(board) -> bytes:
     return board.flash_bytes()[VAULT.address : VAULT.end]
 

@@ -126,6 +126,11 @@ class Board:
         return self._port.url
 
     @property
+    def is_open(self) -> bool:
+        """Has a client opened its pseudo-terminal?"""
+        return self._port.is_open
+
+    @property
     def is_plugged(self) -> bool:
         """Is its port there?"""
         return self._port.is_plugged

@@ -52,6 +52,11 @@ class Port:
         """Is there a port at all?"""
         return self._terminal is not None
 
+    @property
+    def is_open(self) -> bool:
+        """Has a client opened the pseudo-terminal?"""
+        return self._terminal is not None and self._terminal.is_open
+
     def plug(self) -> None:
         """Bring the port back, where it was."""
         if self._terminal is not None:
