@@ -120,7 +120,7 @@ def flash(
     image = _image_for(found.chip, images)
     progress.known(found.mac, found.chip.name)
     parts = _parts(image, _readable(table), plan)
-    if _has_our_layout(table):
+    if _readable(table) is not None:
         # it may only have been asleep; the chip was started anew just now
         port = come_back(port, found.mac, APPEAR_S)
         done = _updated(port, images, firmware, plan, progress, _GLANCE_S, APPEAR_S)
@@ -133,6 +133,8 @@ def flash(
         # what keeps it from starting is in its file system: no keys are there
         progress.step("Formatting its file system")
         port = come_back(port, found.mac, APPEAR_S)
+        # whoever waits for it to start may have taken it off meanwhile
+        _require_same(port, found.mac, esptool_run.identify(port).mac)
         esptool_run.erase(port, found.chip, VAULT.end, _STALE_BYTES)
         done = _booted(port, found.mac, image, firmware, progress)
     if done is None:
@@ -176,12 +178,13 @@ def _updated(
 ) -> Flashed | None:
     """Update the files of a board that runs the right image; None if that needs more.
 
-    Raises FanalError for a beacon that is in an event.
+    Raises FanalError for a beacon that is in an event, or whose keys lie in a file.
     """
     try:
         with Repl(port, attach_s=attach_s, appear_s=appear_s) as repl:
             running = look(repl)
             _require_idle(repl, running, plan)
+            _require_no_loose_keys(repl, running)
             if running.chip is None:
                 raise _no_chip_of_ours(port, running.machine)
             image = _image_for(running.chip, images)
@@ -269,6 +272,19 @@ def _require_idle(repl: Repl, running: Running, plan: Plan) -> None:
         )
 
 
+def _require_no_loose_keys(repl: Repl, running: Running) -> None:
+    """Refuse a beacon that was provisioned without a vault partition: its keys lie in a file."""
+    status = running.status or {}
+    if status.get("vault") == "file" and status.get("public_key") is not None:
+        raise DeviceError(
+            f"The beacon on {repl.port} keeps its keys in a file, which flashing would erase;"
+            " nothing was changed.",
+            "Take it out of service with `fanal retire`, then flash it.",
+            code="layout",
+            port=repl.port,
+        )
+
+
 def _require_same(port: str, before: str, after: str | None) -> None:
     if before != after:
         raise BoardLost(
@@ -326,10 +342,6 @@ def _readable(table: bytes) -> tuple[Partition, ...] | None:
     with contextlib.suppress(ImageError):
         return partition_table.parse(table)
     return None
-
-
-def _has_our_layout(table: bytes) -> bool:
-    return partition_table.has_vault(_readable(table) or ())
 
 
 # -- what cannot be
