@@ -125,6 +125,20 @@ def test_ctrl_c_ends_a_watch_with_its_account_and_breaks_off_all_else(folder, mo
             deploy._run([], None, batch, watch=False, as_json=False)
 
 
+def test_a_watch_of_one_port_begins_no_other_that_is_there_already(folder, tmp_path, monkeypatch):
+    paths = [tmp_path / name for name in ("x", "y", "z")]
+    for path in paths:
+        path.touch()
+    ports = [Attached(str(path), "") for path in paths]
+    here = ports[:2]
+    monkeypatch.setattr(serial_port, "attached", lambda: here)
+    with Batch.create(folder, count_rows(3, "depot")) as batch:
+        newcomers = deploy._Newcomers(batch, [ports[0].port])
+        assert newcomers.look() == []
+        here = ports
+        assert newcomers.look() == [ports[2].port]
+
+
 def test_a_watch_begins_what_is_plugged_in_and_not_what_only_woke_up(folder, tmp_path, monkeypatch):
     ports = [Attached(str(tmp_path / name), "", mac=mac) for name, mac in (("x", A), ("y", None))]
     (tmp_path / "x").touch()

@@ -235,8 +235,11 @@ class _Newcomers:
     """The ports that came since: new ones, and those that were gone in between."""
 
     def __init__(self, batch: "Batch", ports: Sequence[str]) -> None:
+        from fanal.serial_port import attached
+
         self._batch = batch
-        self._known = set(ports)
+        # whoever names a port means no other that is there already
+        self._known = {found.port for found in attached()} if ports else set()
         console.note("Plug in boards; each is begun as it comes. Ctrl-C ends it.")
 
     def look(self) -> list[str] | None:
