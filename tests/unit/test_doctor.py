@@ -139,7 +139,9 @@ def test_a_base_package_that_is_missing():
 def test_what_only_plots_need_is_no_failure():
     system = PaperSystem()
     del system.packages["matplotlib"]
-    assert row(packages.packages(system), "plot").outcome == OK
+    found = row(packages.packages(system), "plot")
+    assert (found.outcome, found.reason) == (UNCHECKED, "not installed: matplotlib")
+    assert "pip install 'fanal[plot]'" in found.fix
     system.packages["matplotlib"] = "3.1"
     assert row(packages.packages(system), "plot").outcome == FAIL
 
@@ -168,6 +170,13 @@ def test_fanal_that_is_not_installed():
         ("1.1", (("!=", "1.1"),), False),
         ("nonsense", ((">=", "1"),), False),
         ("2", (), True),
+        ("1.006", (("==", "1.6"),), True),
+        ("1.6.0", (("==", "1.6"),), True),
+        ("1.60", (("==", "1.6"),), False),
+        ("1.6.post2", (("==", "1.6"),), False),
+        ("1.28.0.post1", (("==", "1.28.0.post2"),), False),
+        ("1.28.0rc1", (("==", "1.28.0"),), False),
+        ("1.006", (("!=", "1.6"),), False),
     ],
 )
 def test_releases_are_compared_as_numbers(version, specifiers, is_fit):
@@ -308,7 +317,7 @@ def test_images(image):
     assert told(none) == (
         WARN, f"no MicroPython {MICROPYTHON} in the store: no board can be flashed",
         "With a network the first command gets them; else add a file that you brought:",
-        ("fanal image get --all", "fanal image add FILE"),
+        ("fanal image get --all --pin", "fanal image add FILE"),
     )  # fmt: skip
     (some,) = own.images(found(image, images={"esp32": MICROPYTHON}))
     assert (some.outcome, some.reason) == (

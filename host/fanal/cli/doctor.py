@@ -30,10 +30,10 @@ Exit codes: 0 nothing failed (warnings do not count), 7 something did.
 @console.pass_session
 @click.pass_context
 def doctor_command(ctx: click.Context, session: console.Session, as_json: bool) -> None:
-    """Check this computer, row by row, and say how to mend what is wrong.
+    """Check this computer, row by row, and say how to fix what is wrong.
 
     It looks at Python and its packages, the serial ports and who may open them, Bluetooth, the
-    clock, the disk and the fleet's folder. It opens no port, needs no passphrase and mends
+    clock, the disk and the fleet's folder. It opens no port, needs no passphrase and changes
     nothing itself.
     """
     from fanal.doctor.belongings import look
@@ -78,7 +78,7 @@ def _summary(rows: "list[Finding]") -> str:
     failed = sum(row.outcome == "fail" for row in rows)
     warnings = sum(row.outcome == "warn" for row in rows)
     if failed:
-        return f"{console.mark('fail')}  {_count(failed, 'row')} to mend, {warnings} to think about"
+        return f"{console.mark('fail')}  {_count(failed, 'row')} to fix, {warnings} to think about"
     if warnings:
         return f"{console.mark('ok')}  Fanal can work here; {_count(warnings, 'warning')} above"
     return f"{console.mark('ok')}  Fanal can work here"

@@ -156,7 +156,8 @@ def list_command(ctx: click.Context, as_json: bool) -> None:
     elif images:
         _show(images)
     else:
-        console.note(f"No image in {store.folder} yet. Run `fanal image get` or `fanal image add`.")
+        console.note(f"No image in {store.folder} yet. Get some with")
+        console.note("`fanal image get --all --pin`, or add a file with `fanal image add FILE`.")
 
 
 def _store(ctx: click.Context) -> "ImageStore":

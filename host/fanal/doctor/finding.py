@@ -1,4 +1,4 @@
-"""One row of the doctor: what was looked at, what was found, and what mends it."""
+"""One row of the doctor: what was looked at, what was found, and what puts it right."""
 
 from dataclasses import dataclass
 

@@ -67,7 +67,7 @@ def images(found: Own) -> list[Finding]:
                 "images",
                 f"no MicroPython {MICROPYTHON} in the store: no board can be flashed",
                 "With a network the first command gets them; else add a file that you brought:",
-                "fanal image get --all",
+                "fanal image get --all --pin",
                 "fanal image add FILE",
             )
         ]

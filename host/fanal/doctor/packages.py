@@ -3,19 +3,20 @@
 import re
 from typing import NamedTuple
 
-from fanal.doctor.finding import Finding, bad, good
+from fanal.doctor.finding import Finding, bad, good, unchecked
 from fanal.doctor.system import System
 
 OLDEST_PYTHON = (3, 11)
 
-# the extras that a technician's laptop has, and what is lost without each
+# the extras that a technician's laptop has; for one that it can do without, who needs it
 _EXTRAS = {
     "": "",
     "technician": "",
-    "plot": "only `fanal power --plot` and the report of the hardware suite need it",
+    "plot": "Only `fanal power --plot` and the report of the hardware suite need it:",
 }
 _REQUIREMENT = re.compile(r"([A-Za-z0-9._-]+)(\[[^]]*\])?([^;]*)(?:;(.*))?")
 _EXTRA = re.compile(r"extra *== *['\"]([A-Za-z0-9_-]+)['\"]")
+_RELEASE = re.compile(r"\d+(\.\d+)*")
 _SPECIFIER = re.compile(r"(==|>=|<=|!=|<|>|~=) *([A-Za-z0-9.!+*]+)")
 
 
@@ -74,7 +75,8 @@ def _extra(system: System, extra: str, wanted: list[Requirement]) -> Finding:
         if (version := found[one.name]) is not None and not fits(version, one.specifiers)
     ]
     if missing and not wrong and _EXTRAS[extra]:
-        return good(name, f"not installed: {', '.join(missing)}; {_EXTRAS[extra]}")
+        fix = f"{_EXTRAS[extra]} {system.executable} -m pip install 'fanal[{extra}]'"
+        return unchecked(name, f"not installed: {', '.join(missing)}", fix)
     if missing or wrong:
         parts = [f"missing: {', '.join(missing)}"] * bool(missing)
         parts += [f"of another release: {', '.join(wrong)}"] * bool(wrong)
@@ -89,10 +91,9 @@ def _extra(system: System, extra: str, wanted: list[Requirement]) -> Finding:
 
 def _fits(version: str, sign: str, limit: str) -> bool:
     found, bound = _numbers(version), _numbers(limit)
-    if sign == "==":
-        return version == limit
-    if sign == "!=":
-        return version != limit
+    if sign in ("==", "!="):
+        is_same = (found, _after(version)) == (bound, _after(limit))
+        return is_same is (sign == "==")
     return {
         ">=": found >= bound,
         "<=": found <= bound,
@@ -103,9 +104,14 @@ def _fits(version: str, sign: str, limit: str) -> bool:
 
 
 def _numbers(version: str) -> tuple[int, ...]:
-    """Return the release of a version, without zeros at its end: 1.0 is 1."""
-    match = re.match(r"\d+(\.\d+)*", version)
+    """Return the release of a version, without zeros at its end: 1.0 is 1, and 1.006 is 1.6."""
+    match = _RELEASE.match(version)
     numbers = [int(part) for part in match.group().split(".")] if match else []
     while numbers and numbers[-1] == 0:
         numbers.pop()
     return tuple(numbers)
+
+
+def _after(version: str) -> str:
+    """Return what stands behind the release, such as "post2"; a leading separator says nothing."""
+    return _RELEASE.sub("", version, count=1).lower().lstrip(".-_")
