@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 
 @dataclass(frozen=True)
@@ -62,6 +62,18 @@ class Watched:
     newest_event: int
     station: int
     revocation: Revocation | None = None
+
+
+class Newest(NamedTuple):
+    """What was heard of a beacon at the end of an event, or so far.
+
+    t_ms: when, Unix milliseconds; age_s: of the event then; is_self_test: False if in doubt.
+    """
+
+    event: int
+    t_ms: int
+    age_s: int
+    is_self_test: bool
 
 
 @dataclass(frozen=True)

@@ -3,8 +3,10 @@
 from collections import defaultdict
 from collections.abc import Iterable
 
+from fanal_protocol import alert, slot
 from sqlalchemy import select
 
+from fanal.beacon_record import Newest
 from fanal.database import Database
 from fanal.schema import BeaconRow, SightingRow
 
@@ -28,6 +30,23 @@ class HeardLog(Database):
                 found[row.beacon, row.event].append((row.t_ms, row.slot, row.seq))
         return dict(found)
 
+    def newest_heard(self) -> dict[str, tuple[Newest, Newest]]:
+        """Return beacon id -> what was heard of its newest event, and what was heard last.
+
+        They differ only where a clock was wrong; replays do not count. Older events are over: a
+        beacon has one at a time, and their numbers only grow.
+        """
+        found: dict[str, tuple[Newest, Newest]] = {}
+        with self._reading() as session:
+            for row in session.scalars(select(SightingRow).where(SightingRow.verdict.in_(_LINE))):
+                seen = Newest(row.event, row.t_ms, slot.age_s(row.slot, row.seq),
+                              row.activation == alert.SELF_TEST)  # fmt: skip
+                by_number, by_time = found.get(row.beacon, (seen, seen))
+                found[row.beacon] = (
+                    max(by_number, seen), max(by_time, seen, key=lambda one: one.t_ms)
+                )  # fmt: skip
+        return found
+
     def record_sighting(
         self,
         beacon_id: str,
@@ -38,11 +57,13 @@ class HeardLog(Database):
         t_ms: int,
         verdict: str,
         rssi_dbm: int | None = None,
+        activation: int | None = None,
         left: Iterable[tuple[int, int, int]] = (),
     ) -> None:
         """Keep one alert and its verdict (fresh, late, duplicate, replay).
 
-        left: the entries (t_ms, slot, seq) that this one pushed out of the line: replays now.
+        activation: as on air, None if it cannot be read. left: the entries (t_ms, slot, seq) that
+        this one pushed out of the line: replays now.
         """
         with self._writing() as session:
             for _, left_slot, left_seq in left:
@@ -55,7 +76,7 @@ class HeardLog(Database):
                     row.verdict = "replay"
             sighting = SightingRow(
                 beacon=beacon_id, event=event, slot=slot, seq=seq, t_ms=t_ms,
-                verdict=verdict, rssi_dbm=rssi_dbm,
+                verdict=verdict, rssi_dbm=rssi_dbm, activation=activation,
             )  # fmt: skip
             session.add(sighting)
             beacon = session.get_one(BeaconRow, beacon_id)

@@ -123,6 +123,7 @@ class Recorder:
             registry.record_sighting(
                 seen.beacon_id, seen.event, slot=seen.slot, seq=seen.seq, t_ms=seen.t_ms,
                 verdict=seen.verdict, rssi_dbm=seen.rssi_dbm, left=seen.left,
+                activation=seen.activation if seen.readable else None,
             )  # fmt: skip
 
         return cls(write)

@@ -4,17 +4,19 @@ Nothing is opened here: opening a port resets some boards, and interrupts a beac
 """
 
 import os
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 
 from fanal import serial_port
 from fanal.beacon_name import shown
 from fanal.probe import NOT_ASKED, Answer
-from fanal.registry import RETIRED, Beacon, Registry
+from fanal.registry import RETIRED, Beacon, Newest, Registry
 from fanal.serial_port import Attached
 
 _CARRIED_S = 86_400  # how long an event of a carried beacon may last
 _EVENT_S = 3600  # of a fixed one whose settings do not say
+_SELF_TEST_S = 20  # the same
+_UNIT_S = 2  # an age on air is a whole number of these
 
 
 @dataclass(frozen=True)
@@ -73,14 +75,14 @@ def by_mac(registry: Registry) -> dict[str, Known]:
 
     An event of any identity of that board counts: the flash may hold what the registry gave up.
     """
-    heard = _heard_ms(registry)
+    heard = registry.newest_heard()
     found: dict[str, Known] = {}
     for beacon in sorted(registry.beacons(), key=lambda b: (b.state != RETIRED, b.last_ms)):
         if beacon.mac is None:
             continue
-        known, before = _known(beacon, heard.get(beacon.beacon_id)), found.get(beacon.mac)
+        known, before = _known(beacon, heard.get(beacon.beacon_id, ())), found.get(beacon.mac)
         if before is not None and (before.open_until_ms or 0) > (known.open_until_ms or 0):
-            known = _known(beacon, known.heard_ms, before.open_until_ms)
+            known = replace(known, open_until_ms=before.open_until_ms)
         found[beacon.mac] = known
     return found
 
@@ -137,9 +139,7 @@ def _answered(port: Port, answer: Answer, known: Mapping[str, Known], is_registr
     return replace(port, answer=answer, known=here, remark=remark)
 
 
-def _known(beacon: Beacon, heard_ms: int | None, open_until_ms: int | None = None) -> Known:
-    if open_until_ms is None and heard_ms is not None:
-        open_until_ms = heard_ms + _event_ms(beacon)
+def _known(beacon: Beacon, heard: Sequence[Newest]) -> Known:
     return Known(
         beacon_id=beacon.beacon_id,
         state=beacon.state,
@@ -147,25 +147,24 @@ def _known(beacon: Beacon, heard_ms: int | None, open_until_ms: int | None = Non
         place=beacon.place,
         revoked=None if beacon.revocation is None else beacon.revocation.reason,
         newest_event=beacon.newest_event,
-        heard_ms=heard_ms,
-        open_until_ms=open_until_ms,
+        heard_ms=max((one.t_ms for one in heard), default=None),
+        open_until_ms=max((one.t_ms + 1000 * _left_s(beacon, one) for one in heard), default=None),
     )
 
 
-def _event_ms(beacon: Beacon) -> int:
-    """Return how long an event of it lasts after a hold: the longest that it may be."""
-    if beacon.profile == "carried":
-        return _CARRIED_S * 1000
-    lasts_s = beacon.settings.get("event_s")
-    return (lasts_s if isinstance(lasts_s, int) else _EVENT_S) * 1000
+def _left_s(beacon: Beacon, heard: Newest) -> int:
+    """Return how long an event may go on after it was heard, at most.
+
+    A hold may begin it anew at any time; a self-test ends, whatever happens.
+    """
+    if heard.is_self_test:
+        return max(0, _setting(beacon, "self_test_s", _SELF_TEST_S) - heard.age_s) + _UNIT_S
+    return _CARRIED_S if beacon.profile == "carried" else _setting(beacon, "event_s", _EVENT_S)
 
 
-def _heard_ms(registry: Registry) -> dict[str, int]:
-    """Return beacon id -> its newest sighting."""
-    newest: dict[str, int] = {}
-    for (beacon_id, _), line in registry.lines().items():
-        newest[beacon_id] = max(newest.get(beacon_id, 0), *(entry[0] for entry in line))
-    return newest
+def _setting(beacon: Beacon, name: str, default: int) -> int:
+    value = beacon.settings.get(name)
+    return value if isinstance(value, int) else default
 
 
 def _is_pseudo(port: str) -> bool:

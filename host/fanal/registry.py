@@ -7,7 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fanal.beacon_record import Beacon, Custody, Reservation, Revocation, Watched
+from fanal.beacon_record import Beacon, Custody, Newest, Reservation, Revocation, Watched
 from fanal.database import Clash
 from fanal.heard_log import HeardLog
 from fanal.schema import (
@@ -26,6 +26,9 @@ from fanal.whereabouts import shown
 REGISTRY_FILE = "registry.db"
 
 REVOKED = "revoked"  # in a beacon's history; it is no state
+# how a beacon was verified, in its history
+BY_WIRE = "by wire"
+ON_AIR = "by wire and on air"
 
 
 class Registry(HeardLog):
@@ -118,12 +121,12 @@ class Registry(HeardLog):
             row.settings = json.dumps(dict(settings), sort_keys=True)
             self._log(session, row, PROVISIONED if first else "changed", f"{site}, {profile}")
 
-    def verified(self, beacon_id: str) -> None:
-        """Record that a beacon passed every check on the wire."""
+    def verified(self, beacon_id: str, how: str = BY_WIRE) -> None:
+        """Record that a beacon passed every check. how: BY_WIRE or ON_AIR too, for its history."""
         with self._writing() as session:
             row = _trusted(session, beacon_id)
             row.state = VERIFIED
-            self._log(session, row, VERIFIED, "")
+            self._log(session, row, VERIFIED, how)
 
     def moved(self, beacon_id: str, site: str, place: str) -> bool:
         """Record where a beacon is from now on; return whether that is news."""
@@ -302,6 +305,8 @@ def _beacon(row: BeaconRow) -> Beacon:
 
 
 __all__ = [
+    "BY_WIRE",
+    "ON_AIR",
     "PROVISIONED",
     "REGISTRY_FILE",
     "RESERVED",
@@ -311,6 +316,7 @@ __all__ = [
     "Beacon",
     "Clash",
     "Custody",
+    "Newest",
     "Registry",
     "Reservation",
     "Revocation",

@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA_VERSION = 2
+SCHEMA_VERSION = 3
 APPLICATION_ID = 0x46414E4C  # "FANL", so that `file` and we know whose file it is
 
 RESERVED = "reserved"
@@ -19,6 +19,7 @@ UPGRADES = {
         " reason VARCHAR NOT NULL, PRIMARY KEY (beacon),"
         " FOREIGN KEY(beacon) REFERENCES beacon (id))",
     ),
+    2: ("ALTER TABLE sighting ADD COLUMN activation INTEGER",),
 }
 
 _ACTIVE = text(f"state != '{RETIRED}'")
@@ -117,3 +118,4 @@ class SightingRow(Base):
     t_ms: Mapped[int]
     verdict: Mapped[str]
     rssi_dbm: Mapped[int | None]
+    activation: Mapped[int | None]  # as on air; None: not readable, or kept by an older release

@@ -16,7 +16,7 @@ from fanal.ports import answered, by_mac, ports, spared
 from fanal.probe import BLANK, NO_ANSWER, NOT_ASKED, Answer, ask_board, probe
 from fanal.registry import Reservation
 from fanal.serial_port import Attached
-from fanal_protocol import keys
+from fanal_protocol import alert, keys
 
 from tests.unit import fake_board
 from tests.unit.paper_board import PaperBoard
@@ -48,10 +48,11 @@ def registered(fleet, number=1, mac=C3.mac, settings=None, profile="fixed"):
     return beacon_id
 
 
-def heard(fleet, beacon_id, ago_s, event=1, verdict="fresh"):
+def heard(fleet, beacon_id, ago_s, event=1, verdict="fresh", activation=None, age_s=2):
     fleet.registry.record_sighting(
-        beacon_id, event, slot=0, seq=1, t_ms=NOW_MS - ago_s * 1000, verdict=verdict
-    )
+        beacon_id, event, slot=0, seq=age_s // 2, t_ms=NOW_MS - ago_s * 1000, verdict=verdict,
+        activation=activation,
+    )  # fmt: skip
 
 
 def listed(fleet, *attached, holder=lambda _: None):
@@ -129,8 +130,44 @@ def test_the_newest_sighting_counts_and_a_replay_does_not(fleet):
     assert listed(fleet, C3)[0].known.may_be_open(NOW_MS)
 
 
+@pytest.mark.parametrize(
+    ("settings", "activation", "age_s", "ago_s", "is_open"),
+    [
+        ({"self_test_s": 20}, alert.SELF_TEST, 4, 17, True),
+        ({"self_test_s": 20}, alert.SELF_TEST, 4, 18, False),
+        ({"self_test_s": 20}, alert.SELF_TEST, 20, 3, False),
+        ({"self_test_s": 20}, alert.SELF_TEST, 30, 1, True),
+        ({"self_test_s": "long"}, alert.SELF_TEST, 0, 22, False),
+        ({"self_test_s": 20}, alert.HOLD, 4, 3599, True),
+        ({"self_test_s": 20}, 7, 4, 3599, True),
+        ({"self_test_s": 20}, None, 4, 3599, True),  # of an older release: in doubt it goes on
+    ],
+)
+def test_a_self_test_ends_whoever_heard_it(fleet, settings, activation, age_s, ago_s, is_open):
+    beacon_id = registered(fleet, settings=settings)
+    heard(fleet, beacon_id, ago_s, activation=activation, age_s=age_s)
+    assert listed(fleet, C3)[0].known.may_be_open(NOW_MS) is is_open
+
+
+def test_a_self_test_ends_the_event_before_it_and_not_the_one_after_it(fleet):
+    beacon_id = registered(fleet, settings={"self_test_s": 20})
+    heard(fleet, beacon_id, 300, event=1, activation=alert.HOLD)
+    heard(fleet, beacon_id, 60, event=2, activation=alert.SELF_TEST)
+    assert not listed(fleet, C3)[0].known.may_be_open(NOW_MS)
+    heard(fleet, beacon_id, 50, event=3, activation=alert.HOLD)
+    assert listed(fleet, C3)[0].known.may_be_open(NOW_MS)
+
+
+def test_a_clock_that_went_back_ends_nothing(fleet):
+    beacon_id = registered(fleet, settings={"self_test_s": 20})
+    heard(fleet, beacon_id, 300, event=2, activation=alert.HOLD)
+    heard(fleet, beacon_id, 60, event=1, activation=alert.SELF_TEST)
+    assert listed(fleet, C3)[0].known.may_be_open(NOW_MS)
+
+
 def test_the_length_of_an_event_is_that_of_the_firmware():
     assert fake_board.Settings({}).event_s == ports_module._EVENT_S
+    assert fake_board.Settings({}).self_test_s == ports_module._SELF_TEST_S
     assert fake_board.event.LAST_MS == ports_module._CARRIED_S * 1000
 
 

@@ -5,7 +5,7 @@ import sqlite3
 import pytest
 from fanal.error import EnvironmentFault, FanalError, IntegrityError
 from fanal.registry import RETIRED, VERIFIED, Clash, Registry, Reservation
-from fanal.schema import BeaconRow, SightingRow
+from fanal.schema import SCHEMA_VERSION, BeaconRow, SightingRow
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
@@ -161,6 +161,7 @@ def test_history_tells_what_was_done(fleet):
     fleet.registry.verified("AAAAAAAA")
     history = fleet.registry.custody("AAAAAAAA")
     assert [entry.what for entry in history] == ["reserved", "provisioned", "changed", "verified"]
+    assert history[-1].detail == "by wire"
     assert [entry.at_ms for entry in history] == sorted(entry.at_ms for entry in history)
     beacon = fleet.registry.find("AAAAAAAA")
     assert (beacon.state, beacon.site, beacon.settings) == (VERIFIED, "b", {"hold_ms": 1})
@@ -169,7 +170,7 @@ def test_history_tells_what_was_done(fleet):
 def test_a_newer_schema_is_refused_politely(fleet):
     fleet.registry.close()
     connection = sqlite3.connect(fleet.path)
-    connection.execute("PRAGMA user_version = 3")
+    connection.execute(f"PRAGMA user_version = {SCHEMA_VERSION + 1}")
     connection.close()
     before = fleet.path.read_bytes()
     with pytest.raises(EnvironmentFault) as caught:

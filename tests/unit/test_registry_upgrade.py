@@ -14,8 +14,10 @@ from fanal.registry import RETIRED, VERIFIED, Registry
 
 from tests.unit.paper_fleet import PaperFleet
 
+NEW = schema.SCHEMA_VERSION
 HERE = Path(__file__).parent
 TABLES = ("fleet", "station", "beacon", "custody", "sighting")
+COLUMNS = {"sighting": "id, beacon, event, slot, seq, t_ms, verdict, rssi_dbm"}  # of version 1
 
 
 @pytest.fixture
@@ -34,7 +36,8 @@ def read(path):
         assert connection.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
         assert connection.execute("PRAGMA foreign_key_check").fetchall() == []
         version = connection.execute("PRAGMA user_version").fetchone()[0]
-        rows = {table: connection.execute(f"SELECT * FROM {table}").fetchall() for table in TABLES}
+        asked = {table: f"SELECT {COLUMNS.get(table, '*')} FROM {table}" for table in TABLES}
+        rows = {table: connection.execute(query).fetchall() for table, query in asked.items()}
         names = connection.execute("SELECT name FROM sqlite_master WHERE type = 'table'")
         return version, rows, {name for (name,) in names} - set(TABLES)
     finally:
@@ -71,6 +74,11 @@ def test_an_upgraded_file_is_like_a_new_one(old, tmp_path):
     assert shape(old) == shape(fleet.path)
 
 
+def test_a_sighting_that_an_older_one_kept_is_of_no_known_kind(old):
+    with Registry(old) as registry:
+        assert registry.newest_heard() == {"AAAAAAAA": ((3, 5000, 904, False),) * 2}
+
+
 def test_an_upgraded_file_takes_what_is_new(old):
     with Registry(old) as registry:
         assert registry.revoke("AAAAAAAA", "lost")
@@ -102,11 +110,11 @@ def test_killed_at_any_write_it_is_the_old_one_or_the_new_one(old, tmp_path):
     assert torn
     for path in folder.glob("*.db"):
         version, found, others = read(path)
-        assert (version, others) in ((1, set()), (2, {"revocation"}))
+        assert (version, others) in ((1, set()), (NEW, {"revocation"}))
         assert version == 1 or int(path.stem) not in killed
         assert found == rows
         Registry(path).close()
-        assert read(path) == (2, rows, {"revocation"})
+        assert read(path) == (NEW, rows, {"revocation"})
 
 
 @pytest.mark.parametrize("at", [0, 1])
