@@ -9,6 +9,7 @@ from dataclasses import dataclass
 
 from fanal import certificate
 from fanal.beacon_lookup import require_attached
+from fanal.beacon_name import shown
 from fanal.error import BoardRefused, DeviceError, FanalError, IntegrityError, ReadBackError
 from fanal.registry import PROVISIONED, VERIFIED, Beacon, Registry, revoked
 from fanal.status import Board, Status, prove, read_status, require_own_id, require_protocol
@@ -25,6 +26,9 @@ _READ_BACK = ReadBackError.exit_code
 _GRAVITY = (_INTEGRITY, _READ_BACK, _FAILED)
 
 _UNKNOWN_CHIP = "unknown"  # what a board says of itself whose pins its firmware does not know
+
+# what is not of this release, or damaged, and comes right by flashing
+_FLASHED = ("version", "firmware")
 
 _SELF_TEST_S = 20  # the firmware's default
 _READINGS = 3
@@ -56,6 +60,12 @@ class Verification:
     def exit_code(self) -> int:
         """0 if nothing failed, else the code of the gravest failure: 4, 5 or 1."""
         return exit_code_of(self.checks)
+
+    @property
+    def is_to_flash(self) -> bool:
+        """Whether `fanal flash` may put it right: its firmware fails, and its key is its own."""
+        failed = {check.name for check in self.checks if check.outcome == FAIL}
+        return bool(failed.intersection(_FLASHED)) and "identity" not in failed
 
 
 def exit_code_of(checks: Iterable[Check]) -> int:
@@ -90,7 +100,7 @@ def verify(
     checks = [_identity(board, status, beacon), _certificate(registry, status, beacon)]
     on_step("Checking its firmware")
     checks += [_version(status, version), _chip(status)]
-    checks += [_files(board, manifest), _self_test(board)]
+    checks += [_files(board, manifest), _known_answers(board)]
     checks += [_settings(status, beacon), _counter(status, beacon), _battery(status)]
     on_step("Watching its sensor at rest")
     checks += [_sensor(board, status), _vault(status), _drill(status), _event(status)]
@@ -109,12 +119,13 @@ def _registered(registry: Registry, status: Status) -> Beacon:
     beacon = None if status.beacon_id is None else registry.find(status.beacon_id)
     if beacon is None or beacon.state not in (PROVISIONED, VERIFIED):
         known = registry.active_on(status.mac)
-        shown = status.beacon_id or "without a key"
+        which = shown(status.beacon_id) if status.beacon_id else "without a key"
         hint = "Provision it with `fanal provision`, or name its fleet with --fleet DIR."
         if known is not None and known.beacon_id != status.beacon_id:
-            hint = f"The registry has {known.beacon_id} on this board: was it erased or replaced?"
+            name = shown(known.beacon_id)
+            hint = f"The registry has {name} on this board: was it erased or replaced?"
         raise DeviceError(
-            f"This board ({shown}) is not a provisioned beacon of this fleet.",
+            f"This board ({which}) is not a provisioned beacon of this fleet.",
             hint,
             code="not_registered",
         )
@@ -138,7 +149,7 @@ def _identity(board: Board, status: Status, beacon: Beacon) -> Check:
         return _bad("identity", f"the key of {beacon.mac} is on {status.mac}: a copy", _INTEGRITY)
     if not status.is_provisioned:
         return _bad("identity", "the board holds no event key", _READ_BACK)
-    return _good("identity", f"{beacon.beacon_id} proved its key")
+    return _good("identity", f"{shown(beacon.beacon_id)} proved its key")
 
 
 def _certificate(registry: Registry, status: Status, beacon: Beacon) -> Check:
@@ -181,24 +192,24 @@ def _files(board: Board, manifest: Mapping[str, str]) -> Check:
         return _bad("firmware", "the board lists no files", _INTEGRITY)
     wrong = [f"{path} missing" for path in manifest if path not in found]
     wrong += [f"{p} differs" for p in manifest if p in found and found[p] != manifest[p]]
-    # a file of ours that is not in the manifest would be imported all the same
+    # a file of ours that is not in the manifest would be imported nevertheless
     wrong += [f"{p} is foreign" for p in found if p not in manifest]
     if wrong:
         return _bad("firmware", _some(sorted(wrong)), _INTEGRITY)
     return _good("firmware", f"{len(manifest)} files as shipped")
 
 
-def _self_test(board: Board) -> Check:
+def _known_answers(board: Board) -> Check:
     try:
         results = board.call("self_test").get("results")
     except BoardRefused as refusal:
-        return _bad("self-test", refusal.sentence, _FAILED)
+        return _bad("known answers", refusal.sentence, _FAILED)
     if not isinstance(results, dict) or not results:
-        return _bad("self-test", "the board gave no results", _FAILED)
+        return _bad("known answers", "the board gave no results", _FAILED)
     failed = sorted(str(name) for name, passed in results.items() if passed is not True)
     if failed:
-        return _bad("self-test", f"wrong answers: {_some(failed)}", _FAILED)
-    return _good("self-test", f"{len(results)} known answers")
+        return _bad("known answers", f"wrong: {_some(failed)}", _FAILED)
+    return _good("known answers", f"{len(results)} as they must be")
 
 
 # -- condition

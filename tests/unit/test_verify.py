@@ -36,7 +36,8 @@ def test_a_good_beacon_passes_every_row(board, fleet):
     result = check(board, fleet)
     assert set(outcomes(result).values()) == {OK}
     assert set(outcomes(result)) == {
-        "identity", "certificate", "version", "chip", "firmware", "self-test", "settings",
+        "identity", "certificate", "version", "chip", "firmware", "known answers",
+        "settings",
         "counter", "battery", "sensor", "vault", "drill", "event", "faults",
     }  # fmt: skip
     assert result.exit_code == 0
@@ -100,13 +101,13 @@ def test_firmware_that_is_not_as_shipped(board, fleet, files):
 def test_a_wrong_known_answer(board, fleet):
     board._self_test = lambda: {"results": {"sha256": True, "ccm": False}}
     row = next(row for row in check(board, fleet).checks if row.outcome == FAIL)
-    assert (row.name, "ccm" in row.reason, row.exit_code) == ("self-test", True, 1)
+    assert (row.name, "ccm" in row.reason, row.exit_code) == ("known answers", True, 1)
 
 
 @pytest.mark.parametrize("answer", [{}, {"results": {}}, {"results": None}])
 def test_no_known_answers_at_all(board, fleet, answer):
     board._self_test = lambda: answer
-    assert outcomes(check(board, fleet))["self-test"] == FAIL
+    assert outcomes(check(board, fleet))["known answers"] == FAIL
 
 
 def test_a_board_with_the_right_id_and_another_key(board, fleet):
@@ -134,7 +135,9 @@ def test_a_refused_check_is_a_finding(board, fleet):
 
     board._hashes = board._self_test = refuse
     result = check(board, fleet)
-    assert [row.name for row in result.checks if row.outcome == FAIL] == ["firmware", "self-test"]
+    assert [row.name for row in result.checks if row.outcome == FAIL] == [
+        "firmware", "known answers",
+    ]  # fmt: skip
 
 
 def test_what_a_board_cannot_measure_is_a_warning(board, fleet):

@@ -149,11 +149,55 @@ def test_both_parts_in_one_object(board: Wired, tmp_path: Path) -> None:
     assert board.event_key.hex() not in done.output + junit.read_text()
 
 
-def test_a_table_for_a_person(board: Wired) -> None:
+def history(folder: Path) -> list[str]:
+    """Return how the beacon was verified, each time."""
+    from fanal.registry import Registry
+
+    with Registry(folder / REGISTRY_FILE) as registry:
+        (beacon,) = registry.beacons()
+        return [x.detail for x in registry.custody(beacon.beacon_id) if x.what == VERIFIED]
+
+
+def test_a_self_test_that_was_heard_to_its_end_is_no_open_event(
+    board: Wired, tmp_path: Path
+) -> None:
+    from fanal.ports import by_mac
+    from fanal.registry import Registry
+
+    assert verify("--air", "--trigger").exit_code == 0
+    with Registry(tmp_path / REGISTRY_FILE) as registry:
+        (known,) = by_mac(registry).values()
+        assert known.heard_ms is not None
+        assert known.open_until_ms is not None
+        assert known.open_until_ms - known.heard_ms <= 22_000
+
+
+@pytest.mark.parametrize(
+    ("files", "says", "exit_code", "is_told"),
+    [
+        ({**FILES, "main.py": "00" * 32}, {}, 4, True),
+        ({}, {}, 4, True),
+        (FILES, {"fanal": "0.0.9"}, 1, True),
+        (FILES, {"battery_mv": 3000}, 1, False),
+        ({}, {"provisioned": False}, 4, False),  # more is wrong than its files
+    ],
+)
+def test_what_flashing_puts_right_says_so(
+    board: Wired, files: dict[str, str], says: dict[str, Any], exit_code: int, is_told: bool
+) -> None:
+    board.files, board.says = files, says
+    done = verify()
+    assert done.exit_code == exit_code, done.output
+    assert (f"fanal flash --port {PORT}" in one_line(done.stderr)) is is_told
+    assert "Do not install this beacon" in done.stderr
+
+
+def test_a_table_for_a_person(board: Wired, tmp_path: Path) -> None:
     done = verify("--air", "--trigger")
     assert done.exit_code == 0, done.output
     assert "valid under the registered key" in one_line(done.stdout)
     assert "is ready, on the wire and on air" in done.stdout
+    assert history(tmp_path) == ["by wire and on air"]
     assert "✓ ok" in done.stdout
     plain = verify()  # of this board on paper no event is used up, and it shows
     assert (plain.exit_code, "is ready" in plain.stdout) == (4, False)

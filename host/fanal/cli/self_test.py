@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 _BY_WIRE_S = 30.0
 _BY_HAND_S = 120.0
 _PATTERN = (
-    "Squeeze the self-test now, slowly and exactly; anything else may be an alert:",
+    "Leave it untouched for 12 s. Then squeeze the self-test, slowly and exactly; anything else"
+    " may be an alert:",
     "    press 2 s, let go 2 s, tap once, let go 2 s, press 2 s; then hands off.",
 )
 

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanal.beacon_name import shown
 from fanal.cli import choice, console, ears
 from fanal.cli.self_test import Wanted, hear
 from fanal.error import FanalError, UsageError
@@ -65,9 +66,10 @@ Examples:
   fanal verify --air --trigger --junit verify.xml
 
 \b
-Exit codes: 0 all is well, 1 a check failed, 3 no beacon answers, or another one, 4 identity,
-firmware, event or signature is not genuine, or the beacon was revoked, 5 settings differ, 7 the
-port or the radio cannot be used, which says nothing of the beacon.
+Exit codes: 0 all is well, 1 a check failed, 3 no beacon answers, or another
+one, 4 identity, firmware, event or signature is not genuine, or the beacon was
+revoked, 5 settings differ, 7 the port or the radio cannot be used, which says
+nothing of the beacon.
 """,
 )
 @console.port_option
@@ -130,7 +132,7 @@ def verify_command(
     if as_json:
         console.print_json({"ok": not result.exit_code, "port": port, **result.as_object()})
     else:
-        _show(result, is_on_air)
+        _show(result, port, is_on_air)
     if result.problem is not None:
         console.print_error(result.problem)
     ctx.exit(result.exit_code)
@@ -185,7 +187,9 @@ def _on_air(
     except FanalError as problem:
         return Result(wired, problem=problem)
     if not heard.exit_code:
-        registry.verified(wired.beacon_id)
+        from fanal.registry import ON_AIR
+
+        registry.verified(wired.beacon_id, ON_AIR)
     return Result(wired, heard)
 
 
@@ -196,13 +200,14 @@ def _write_junit(path: Path | None, parts: Iterable[Part]) -> None:
         junit_file.write(path, [junit_file.Suite(*part) for part in parts])
 
 
-def _show(result: Result, is_on_air: bool) -> None:
+def _show(result: Result, port: str, is_on_air: bool) -> None:
     from rich.table import Table
     from rich.text import Text
 
     from fanal.verify import FAIL
 
     wired, heard = result.wired, result.heard
+    name = shown(wired.beacon_id)
     checks = [*wired.checks, *(heard.checks if heard else ())]
     table = Table(box=None, pad_edge=False, show_header=False)
     for check in checks:
@@ -212,10 +217,15 @@ def _show(result: Result, is_on_air: bool) -> None:
     failed = sum(check.outcome == FAIL for check in checks)
     if failed:
         word = "check" if failed == 1 else "checks"
-        click.echo(f"{console.mark('fail')}  {wired.beacon_id}: {failed} {word} failed")
+        click.echo(f"{console.mark('fail')}  {name}: {failed} {word} failed")
+        if wired.is_to_flash:
+            console.note(
+                f"`fanal flash --port {port}` puts this release on it, and its keys stay; then"
+                " verify again."
+            )
         if is_on_air and heard is None:
             console.note("It was not heard on air, since it failed on the wire.")
         console.note("Do not install this beacon before every check passes.")
     elif result.problem is None:
         proven = ", on the wire and on air" if heard else ""
-        click.echo(f"{console.mark('ok')}  {wired.beacon_id} ({wired.site}) is ready{proven}")
+        click.echo(f"{console.mark('ok')}  {name} ({wired.site}) is ready{proven}")
