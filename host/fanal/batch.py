@@ -12,7 +12,7 @@ import json
 import os
 from collections.abc import Iterable, Iterator, Mapping
 from contextlib import contextmanager, suppress
-from dataclasses import asdict, dataclass, field, replace
+from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from threading import RLock
@@ -68,29 +68,39 @@ class Result:
 
 @dataclass
 class Batch:
-    """An open batch. Use `create` or `open`, and `with`: one command has it at a time."""
+    """An open batch. Use `create` or `open`, and `with`: one command has it at a time.
+
+    grows: what each further board gets a row like, in a batch without a list; None with one.
+    """
 
     folder: Path
     rows: tuple[Row, ...]
+    grows: Row | None = None
     results: dict[int, Result] = field(default_factory=dict)
     is_torn: bool = False  # the last line of the journal was cut short
 
     @classmethod
-    def create(cls, folder: Path, rows: Iterable[Row]) -> Self:
-        """Make a batch of these rows; the same rows again open it. Raises UsageError."""
+    def create(cls, folder: Path, rows: Iterable[Row], grows: Row | None = None) -> Self:
+        """Make a batch of these rows; the same again opens it. Raises UsageError.
+
+        grows: make one without a list, in which every board gets such a row.
+        """
         wanted = tuple(rows)
-        require_size(len(wanted))
+        if grows is None:
+            require_size(len(wanted))
         if (folder / PLAN).exists():
             batch = cls.open(folder)
-            if batch.rows != wanted:
+            if batch.grows != grows or (grows is None and batch.rows != wanted):
                 raise UsageError(
                     f"The batch {folder.name} exists, with another list; it was not touched.",
                     "Go on with it by --batch alone, or choose another name.",
                     code="batch_exists",
                 )
             return batch
-        folder.mkdir(parents=True, exist_ok=True)
-        plan = {"fanal_batch": 1, "rows": [asdict(row) for row in wanted]}
+        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        plan: dict[str, Any] = {"fanal_batch": 1, "rows": [asdict(row) for row in wanted]}
+        if grows is not None:
+            plan["grows"] = asdict(grows)
         write_private(folder / PLAN, json.dumps(plan, indent=1).encode() + b"\n")
         return cls.open(folder)
 
@@ -102,6 +112,7 @@ class Batch:
             if plan["fanal_batch"] != 1:
                 raise ValueError
             rows = tuple(Row(**row) for row in plan["rows"])
+            grows = Row(**plan["grows"]) if "grows" in plan else None
         except FileNotFoundError:
             raise UsageError(
                 f"There is no batch in {folder}.",
@@ -110,7 +121,7 @@ class Batch:
             ) from None
         except (ValueError, KeyError, TypeError):
             raise _damaged(folder / PLAN) from None
-        batch = cls(folder, rows, {row.number: _blank(row) for row in rows})
+        batch = cls(folder, rows, grows, {row.number: _blank(row) for row in rows})
         batch._replay()
         return batch
 
@@ -149,13 +160,28 @@ class Batch:
         None if all are taken. Written before anything is done with it.
         """
         with self._lock:
-            number = next((r.number for r in self.results.values() if r.mac == mac), None)
-            if number is None:
-                number = next((r.number for r in self.results.values() if r.mac is None), None)
-                if number is None:
+            row = self.row_of(mac)
+            if row is None:
+                row = self._free() or self._added()
+                if row is None:
                     return None
-                self._note(number, "assigned", mac=mac, chip=chip)
-            return next(row for row in self.rows if row.number == number)
+                self._note(row.number, "assigned", mac=mac, chip=chip)
+            return row
+
+    def row_of(self, mac: str) -> Row | None:
+        """Return the row that this board has, or None."""
+        return next((row for row in self.rows if self.results[row.number].mac == mac), None)
+
+    def _free(self) -> Row | None:
+        return next((row for row in self.rows if self.results[row.number].mac is None), None)
+
+    def _added(self) -> Row | None:
+        """Return a further row, if the batch has no list."""
+        if self.grows is None:
+            return None
+        number = len(self.rows) + 1
+        self._note(number, "added")
+        return self.rows[-1]
 
     def release(self, number: int, reason: str, *, is_retired: bool = False) -> None:
         """Free a row whose board will not be finished. Raises UsageError if it is done or free.
@@ -202,7 +228,8 @@ class Batch:
         """Make `results.csv` and `results.json` from what is known."""
         rows = [asdict(self.results[row.number]) for row in self.rows]
         text = io.StringIO()
-        writer = csv.DictWriter(text, list(rows[0]), lineterminator="\n")
+        names = [column.name for column in fields(Result)]
+        writer = csv.DictWriter(text, names, lineterminator="\n")
         writer.writeheader()
         writer.writerows({name: _cell(value) for name, value in row.items()} for row in rows)
         write_private(self.folder / RESULTS_CSV, text.getvalue().encode())
@@ -213,13 +240,13 @@ class Batch:
     def _read_again(self) -> None:
         """Take what another command wrote between the first look and the lock."""
         there = type(self).open(self.folder)
-        if there.rows != self.rows:
+        if there.grows != self.grows or (self.grows is None and there.rows != self.rows):
             raise UsageError(
                 f"The batch {self.folder.name} was begun by another command, with another list.",
                 "Go on with it by --batch alone, or choose another name.",
                 code="batch_exists",
             )
-        self.results, self.is_torn = there.results, there.is_torn
+        self.rows, self.results, self.is_torn = there.rows, there.results, there.is_torn
 
     def _note(self, number: int, event: str, **facts: Any) -> None:
         line = {"time": _now(), "number": number, "event": event, **facts}
@@ -231,6 +258,12 @@ class Batch:
     def _apply(self, line: Mapping[str, Any]) -> None:
         facts = dict(line)
         number, event = facts.pop("number"), facts.pop("event")
+        if event == "added":
+            if self.grows is None or number != len(self.rows) + 1:
+                raise ValueError("a row out of turn")
+            row = replace(self.grows, number=number)
+            self.rows, self.results[number] = (*self.rows, row), _blank(row)
+            return
         if event == "released":
             self.results[number] = _blank(next(row for row in self.rows if row.number == number))
             return

@@ -12,6 +12,7 @@ from pathlib import Path
 
 from fanal.batch import DONE, FAILED, INFRA, Batch, Result
 from fanal.batch_list import Row
+from fanal.beacon_name import shown as shown_id
 from fanal.board_link import BoardLink
 from fanal.error import BoardLost, FanalError, UsageError, is_infra
 from fanal.firmware_image import FirmwareImage
@@ -22,13 +23,15 @@ from fanal.registry import PROVISIONED, VERIFIED, Registry
 from fanal.serial_port import come_back
 from fanal.status import read_status
 from fanal.verify import FAIL, Verification, verify
+from fanal.whereabouts import shown
 
 
 @dataclass(frozen=True)
 class Bench:
     """What every board of a sitting is made with. registry: the file; technician: who, in words.
 
-    replace: retire another identity that is registered for a board that was erased.
+    replace: retire another identity that is registered for a board that was erased. move: take
+    beacons that are in service elsewhere into the batch, and to its site.
     """
 
     images: Images
@@ -39,6 +42,7 @@ class Bench:
     technician: str
     plan: Plan
     replace: bool = False
+    move: bool = False
 
     @property
     def firmware_sha256(self) -> str:
@@ -77,6 +81,8 @@ def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = No
     board = _Board(time.monotonic())
 
     def known(mac: str, chip: str) -> None:
+        if batch.row_of(mac) is None and not bench.move:
+            _require_not_elsewhere(bench, batch, mac)
         board.row = batch.assign(mac, chip)
         if board.row is None:
             raise UsageError(
@@ -98,6 +104,25 @@ def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = No
         return Deployed(port, result, None, True)
     except FanalError as problem:
         return Deployed(port, _stopped(batch, board, problem), problem, True)
+
+
+def _require_not_elsewhere(bench: Bench, batch: Batch, mac: str) -> None:
+    """Refuse a beacon that is in service and not of this batch: it was left on the hub.
+
+    In a batch without a list it may be, if it belongs to the same site.
+    """
+    with Registry(bench.registry) as registry:
+        beacon = registry.active_on(mac)
+    if beacon is None or beacon.state not in (PROVISIONED, VERIFIED):
+        return
+    if batch.grows is not None and batch.grows.site == beacon.site:
+        return
+    raise UsageError(
+        f"This board is beacon {shown_id(beacon.beacon_id)}, in service at"
+        f" {shown(beacon.site, beacon.place)}; it was not touched.",
+        "Unplug it. If it is to move into this batch, add --move.",
+        code="in_service",
+    )
 
 
 def _is_finished(bench: Bench, result: Result, flashed: Flashed) -> bool:

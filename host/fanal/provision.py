@@ -40,7 +40,8 @@ _COMPLETE = (PROVISIONED, VERIFIED)
 class Request:
     """What a technician wants of the beacon. Raises UsageError for what no list could show.
 
-    site: one word. place, profile: None keeps what is registered, at first "" and "fixed".
+    site: one word. place, profile: None keeps what is registered, at first "" and "fixed"; a
+    place is forgotten with its site.
     settings: those that differ from the board's. replace: retire another identity of this board.
     wipe: the id of the identity to be erased from the board first, or None. beacon: the id that
     the board must have now, or None.
@@ -139,7 +140,9 @@ def _reservation(
 ) -> Reservation:
     beacon_id = keys.beacon_id(public_key)
     row = registry.find(beacon_id)
-    place = request.place if request.place is not None else row.place if row else ""
+    # a place belongs to its site: kept elsewhere, it would send people to a wrong door
+    kept = row.place if row is not None and row.site == request.site else ""
+    place = kept if request.place is None else request.place
     profile = request.profile or (row.profile if row else DEFAULT_PROFILE)
     return Reservation(
         beacon_id=beacon_id, public_key=public_key, mac=status.mac, chip=status.chip,

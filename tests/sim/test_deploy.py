@@ -8,6 +8,7 @@ import os
 import random
 import sqlite3
 from contextlib import suppress
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -294,7 +295,7 @@ async def test_a_board_too_many_is_not_touched(desk):
         ((), 2, "no batch"), (("--count", "2", "--site", "a b"), 2, "one word"),
         (("--count", "2", "--site", "d", "--labels", "papyrus"), 2, "papyrus"),
         (("--count", "2", "--site", "d", "--list", "x"), 2, "contradict"),
-        (("--site", "d"), 2, "How many"), (("--give-up", "1"), 2, "no batch"),
+        (("--give-up", "1"), 2, "no batch"),
     ],
 )  # fmt: skip
 async def test_what_cannot_be_is_said_before_any_board_is_touched(desk, words, code, word):
@@ -389,3 +390,39 @@ async def test_a_loose_cable_takes_nothing_back_and_a_beacon_in_service_keeps_it
         with pytest.raises(UsageError) as caught:
             batch.release(1, "broken")
         assert caught.value.code == "in_service"
+
+
+async def test_a_beacon_that_was_left_on_the_hub_does_not_move(world, tmp_path, bench):
+    fleet, made = bench
+    board = world.add_board("b1")
+    with Batch.create(tmp_path / "spring", count_rows(1, "depot")) as batch:
+        first = await deployed(board, made, batch)
+    before, flash = fleet.registry.find(first.result.beacon_id), board.flash_bytes()
+    for grows in (None, count_rows(1, "annex")[0]):
+        rows = [] if grows else count_rows(1, "depot")
+        with Batch.create(tmp_path / f"autumn {bool(grows)}", rows, grows) as batch:
+            left = await deployed(board, made, batch)
+            assert (left.problem.code, left.result) == ("in_service", None)
+            assert [row.mac for row in batch.results.values()] in ([], [None])
+    assert fleet.registry.find(first.result.beacon_id) == before
+    assert board.flash_bytes() == flash
+    with Batch.create(tmp_path / "autumn", count_rows(1, "annex")) as batch:
+        moved = await deployed(board, replace(made, move=True), batch)
+    assert (moved.problem, moved.result.site) == (None, "annex")
+    assert moved.result.beacon_id == first.result.beacon_id
+
+
+async def test_one_board_without_a_list_goes_on_in_the_same_batch(desk):
+    at = desk(1)
+    await at.fanal("fleet", "init")
+    at.boards[0].faults.unplug_after(60_000)
+    code, said = await at.fanal("deploy", "--site", "depot")
+    assert code == 3, said
+    at.boards[0].faults.clear()
+    at.boards[0].plug()
+    for _ in range(2):
+        code, said = await at.fanal("deploy", "--site", "depot", "--json")
+        assert code == 0, said
+    answer = json.loads(said.splitlines()[-1])
+    assert answer["counts"] == {DONE: 1, FAILED: 0, INFRA: 0, OPEN: 0}
+    assert len(list((at.fleet_dir / "batches").iterdir())) == 1

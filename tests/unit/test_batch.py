@@ -285,3 +285,43 @@ def test_results_say_the_same_twice_and_are_no_formulas(folder, tmp_path):
         assert (row["mac"] or None, row["outcome"]) == (made["mac"], made["outcome"])
     assert table[0]["beacon_id"] == "K7Q29XMD"
     assert table[1]["outcome"] == OPEN
+
+
+# -- a batch without a list
+
+LIKE = Row(0, "", "depot")
+
+
+def test_a_batch_without_a_list_has_a_row_for_every_board(folder):
+    with Batch.create(folder, (), LIKE) as batch:
+        batch.write_results()
+        assert [batch.assign(mac, "esp32").number for mac in (A, B, A)] == [1, 2, 1]
+    with Batch.create(folder, (), LIKE) as again:
+        assert [again.assign(mac, "esp32").number for mac in (B, C)] == [2, 3]
+        assert {row.site for row in again.rows} == {"depot"}
+    for rows, grows in (((), Row(0, "", "annex")), (count_rows(2, "depot"), None)):
+        with pytest.raises(UsageError) as caught:
+            Batch.create(folder, rows, grows)
+        assert caught.value.code == "batch_exists"
+
+
+def test_a_cut_of_power_while_a_batch_without_a_list_grows(folder):
+    with Batch.create(folder, (), LIKE) as batch:
+        for mac in (A, B):
+            batch.assign(mac, "esp32")
+    journal = (folder / JOURNAL).read_bytes()
+    for cut in range(len(journal) + 1):
+        (folder / JOURNAL).write_bytes(journal[:cut])
+        with Batch.open(folder) as batch:
+            numbers = [batch.assign(mac, "esp32").number for mac in (A, B)]
+            assert sorted(numbers) == [1, 2]
+            assert len(batch.rows) == 2
+
+
+def test_nothing_of_a_batch_is_for_others_to_read(folder):
+    with Batch.create(folder, count_rows(1, "depot")) as batch:
+        batch.assign(A, "esp32")
+        batch.write_results()
+    assert folder.stat().st_mode & 0o077 == 0
+    for name in (PLAN, JOURNAL, RESULTS_CSV, RESULTS_JSON):
+        assert (folder / name).stat().st_mode & 0o077 == 0, name

@@ -164,7 +164,7 @@ def test_it_moves(fleet):
     moved = run(board, fleet, Request("depot", None, "fixed"))
     assert moved.changed
     row = fleet.registry.find(done.beacon_id)
-    assert (row.site, row.place, row.profile) == ("depot", "room 12", "fixed")
+    assert (row.site, row.place, row.profile) == ("depot", "", "fixed")  # that room is elsewhere
     assert row.settings["hold_ms"] == 2000
     assert board.settings["profile"] == "fixed"
     assert len(board.key_writes) == 1

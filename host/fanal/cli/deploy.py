@@ -4,7 +4,7 @@ import getpass
 import os
 import sys
 from collections.abc import Sequence
-from dataclasses import asdict
+from dataclasses import asdict, dataclass, replace
 from datetime import datetime
 from importlib.metadata import version
 from pathlib import Path
@@ -29,19 +29,20 @@ LABELS = "labels.pdf"
 @click.command(
     epilog="""\b
 Examples:
-  fanal deploy --site shelter-3                     the board on the only port
-  fanal deploy --site shelter-3 --all               all that are attached, side by side
-  fanal deploy --batch spring --list beacons.csv --all --watch
-  fanal deploy --batch spring --all                 go on with it, after whatever stopped it
-  fanal deploy --batch spring --give-up 37          the board of row 37 is broken
+  fanal deploy --site shelter-3             the board on the only port
+  fanal deploy --site shelter-3 --all       all that are attached, side by side
+  fanal deploy --batch spring --list beacons.csv --watch
+  fanal deploy --batch spring --watch       go on, after whatever stopped it
+  fanal deploy --batch spring --give-up 37  the board of row 37 is broken
 
 \b
-A list is a CSV file whose first line is: label,site,notes   (place and profile if you like)
-A batch lies in the fleet's folder, below batches/: results.csv, results.json, labels.pdf.
+A list is a CSV file whose first line is: label,site,notes
+(place and profile may be columns too). A batch lies in the fleet's folder,
+below batches/: results.csv, results.json, labels.pdf.
 
 \b
-Exit codes: 0 all are proven, 3 no board, 6 some of several failed, and of one board alone
-that of its failure: see `fanal flash`, `fanal provision`, `fanal verify`.
+Exit codes: 0 all are proven, 2 no such batch or list, 3 no board, 6 some of several
+failed; of one board alone that of its failure (1, 3, 4, 5 or 7).
 """,
 )
 @console.ports_options
@@ -61,7 +62,14 @@ that of its failure: see `fanal flash`, `fanal provision`, `fanal verify`.
 @click.option("--technician", metavar="NAME", envvar="FANAL_TECHNICIAN", default=lambda: _user(),
               help="Who does it, for the results (also FANAL_TECHNICIAN).")  # fmt: skip
 @click.option("--again", is_flag=True, help="Write everything anew. The keys stay.")
-@click.option("--replace", is_flag=True, help="Retire another identity of a board that was erased.")
+@click.option("--disturb", is_flag=True, help="Also a beacon that is in an event.")
+@click.option("--move", is_flag=True, help="Take beacons that are in service elsewhere along.")
+@click.option(
+    "--replace",
+    "replaces",
+    is_flag=True,
+    help="Retire another identity of a board that was erased.",
+)
 @click.option("--baud", type=click.Choice(["115200", "230400", "460800", "921600"]),
               default="460800", show_default=True, help="While flashing.")  # fmt: skip
 @console.passphrase_option
@@ -82,7 +90,9 @@ def deploy_command(
     sheet_name: str,
     technician: str,
     again: bool,
-    replace: bool,
+    disturb: bool,
+    move: bool,
+    replaces: bool,
     baud: str,
     passphrase_file: Path | None,
     as_json: bool,
@@ -108,17 +118,16 @@ def deploy_command(
     if give_up is not None:
         _give_up(session.fleet_dir, name, give_up, as_json)
         return
-    folder = session.fleet_dir / BATCHES / _name(name)
     chosen = [] if watch and not ports else find_ports(ports, is_all)
-    rows = _rows(name, list_file, count, site, len(chosen) or 1)
-    _require_printable(Batch.open(folder).rows if rows is None else rows, sheet)
+    begin = _beginning(session.fleet_dir / BATCHES, name, list_file, count, site)
+    _require_printable(begin.rows if begin.is_new else Batch.open(begin.folder).rows, sheet)
     firmware = locate()
     station = _station(session, passphrase_file)
     bench = Bench(
         ImageStore(), firmware, station, path, version("fanal"), technician,
-        Plan(int(baud), again), replace,
+        Plan(int(baud), again, disturb), replaces, move,
     )  # fmt: skip
-    with Batch.open(folder) if rows is None else Batch.create(folder, rows) as batch:
+    with begin.batch() as batch:
         try:
             done = _run(chosen, bench, batch, watch=watch, as_json=as_json)
         finally:
@@ -165,33 +174,59 @@ def _station(session: console.Session, passphrase_file: Path | None) -> "Station
         return Keyring.unlock(session.fleet_dir, passphrase).station()
 
 
-def _name(name: str | None) -> str:
-    if name is None:
-        return datetime.now().strftime("%Y-%m-%d-%H%M%S")
+def _name(name: str) -> str:
     if not name.replace("-", "").replace("_", "").isalnum() or len(name) > 60:
         raise UsageError("A batch's name is letters, digits, - and _.", "For example spring-2.")
     return name
 
 
-def _rows(
-    name: str | None, file: Path | None, count: int | None, site: str | None, boards: int
-) -> "list[Row] | None":
-    """Return the rows that were asked for; None to go on with those of a batch that exists."""
+@dataclass(frozen=True)
+class _Beginning:
+    """Which batch is meant. rows, grows: of one that is to be made if it is not there."""
+
+    folder: Path
+    rows: "Sequence[Row]" = ()
+    grows: "Row | None" = None
+
+    @property
+    def is_new(self) -> bool:
+        return bool(self.rows) or self.grows is not None
+
+    def batch(self) -> "Batch":
+        from fanal.batch import Batch
+
+        if not self.is_new:
+            return Batch.open(self.folder)
+        return Batch.create(self.folder, self.rows, self.grows)
+
+
+def _beginning(
+    batches: Path, name: str | None, file: Path | None, count: int | None, site: str | None
+) -> _Beginning:
+    """Return what was asked for. Without a name it is that of the list, or of day and site."""
     from fanal.batch_list import count_rows, read_list
 
     if file is not None and count is not None:
         raise UsageError("--list and --count contradict each other.", "Give one of them.")
     if file is not None:
-        return read_list(file, site)
-    if name is not None and count is None:
-        if site is not None:
-            raise UsageError("How many beacons?", "Give --count N, or leave out --site to go on.")
-        return None
-    if site is None:
+        return _Beginning(batches / _name(name or _safe(file.stem)), read_list(file, site))
+    if site is None and (count is not None or name is None):
         raise UsageError(
             "Where do the beacons belong?", "Give --site NAME, --list FILE or --batch NAME."
         )
-    return count_rows(count or boards, site)
+    if site is None:
+        return _Beginning(batches / _name(name or ""))
+    today = f"{datetime.now():%Y-%m-%d}-{_safe(site)}"
+    if count is not None:
+        folder = batches / _name(name or f"{today}-{count}")
+        return _Beginning(folder, count_rows(count, site))
+    (like,) = count_rows(1, site)
+    return _Beginning(batches / _name(name or today), grows=replace(like, number=0))
+
+
+def _safe(text: str) -> str:
+    """Return what of a text can stand in the name of a folder."""
+    return "".join(c if c.isalnum() or c in "-_" else "-" for c in text)[:40] or "batch"
 
 
 def _require_printable(rows: "Sequence[Row]", sheet: "Sheet") -> None:
@@ -246,7 +281,8 @@ class _Newcomers:
         from fanal.batch import DONE
         from fanal.serial_port import attached, exists
 
-        if self._batch.counts()[DONE] == len(self._batch.rows):
+        has_end = self._batch.grows is None
+        if has_end and self._batch.counts()[DONE] == len(self._batch.rows):
             return None
         present = {found.port: found.mac for found in attached() if exists(found.port)}
         # a chip's own USB port comes again with every reset, and with every wake from sleep
@@ -271,11 +307,12 @@ def _tell(batch: "Batch", deployed: "Deployed", as_json: bool) -> None:
     label = f"  {result.label}" if result.label else ""
     line = (
         f"{console.mark('ok')}  {shown(result.beacon_id or '')}{label}  {result.site}"
-        f"  {result.mac}  row {result.number}{what}"
+        f"  row {result.number}  {result.mac} at {deployed.port}{what}"
     )
     counts = batch.counts()
     console.note(line) if as_json else console.result(line)
-    console.note(f"{counts[DONE]} of {len(batch.rows)} are done.")
+    if deployed.changed:
+        console.note(f"{counts[DONE]} of {len(batch.rows)} are done.")
 
 
 def _finish(batch: "Batch", sheet: "Sheet", registry: Path) -> list[Path]:

@@ -30,8 +30,9 @@ Examples:
   fanal flash --image ESP32_GENERIC_C3-20260406-v1.28.0.bin
 
 \b
-Exit codes: 0 done, 3 no board or the wrong one, 5 the flash does not hold what was written,
-6 some of several failed, 7 the port cannot be used or there is no image.
+Exit codes: 0 done, 1 in an event or it does not start, 3 no board or the wrong one,
+5 the flash does not hold what was written, 6 some of several failed, 7 the port
+cannot be used or there is no image.
 """,
 )
 @console.ports_options
