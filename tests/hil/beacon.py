@@ -134,6 +134,16 @@ class Beacon:
         with self.attached() as link:
             return read_status(link)
 
+    def at_rest(self) -> Status:
+        """Attach, end what the test before may have left open, leave; return its status.
+
+        Unlike `on_guard` it needs no identity and changes no setting.
+        """
+        self.rig.release()
+        with self.attached() as link:
+            self._calmed(link, read_status(link))
+            return read_status(link)
+
     # -- on guard
 
     def on_guard(self, **settings: Any) -> int:
@@ -145,10 +155,7 @@ class Beacon:
         self.rig.release()
         with self.attached() as link:
             status = self._provisioned(link)
-            if status.event is not None:
-                link.call("end_event")
-            if status.drill_armed_s:
-                link.call("disarm_drill")
+            self._calmed(link, status)
             awake = {} if "wake" in self.rig.can else AWAKE
             wanted = {**QUICK, **settings, **awake}
             if any(status.settings[name] != value for name, value in wanted.items()):
@@ -190,6 +197,13 @@ class Beacon:
         return self._public_key
 
     # -- how
+
+    def _calmed(self, link: BoardLink, status: Status) -> None:
+        """End its event and its drill. Somebody else's event was refused before the first test."""
+        if status.event is not None:
+            link.call("end_event")
+        if status.drill_armed_s:
+            link.call("disarm_drill")
 
     def _left(self, settings: Mapping[str, Any]) -> None:
         window_ms = settings.get("window_s", 0) * 1000

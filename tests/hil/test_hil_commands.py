@@ -18,6 +18,7 @@ BAD_SETTINGS = (
 @pytest.fixture
 def unchanged(beacon):
     """The console, and a check that what was asked changed neither identity nor settings."""
+    beacon.at_rest()
     with beacon.attached() as link:
         before = link.call("status")
         yield link
@@ -58,7 +59,7 @@ def test_nobody_is_wiped_by_another_id(unchanged) -> None:
 
 
 def test_babble_on_the_line_is_no_harm(beacon: Beacon) -> None:
-    before = beacon.status()
+    before = beacon.at_rest()
     dice = random.Random(5)
     with beacon.line() as line:
         line.require_prompt()
@@ -74,7 +75,7 @@ def test_babble_on_the_line_is_no_harm(beacon: Beacon) -> None:
 
 @pytest.mark.parametrize("call", ["self_test()", "hashes()", "status()", "end_event()"])
 def test_an_interrupted_call_is_no_harm(beacon: Beacon, call: str) -> None:
-    before = beacon.status()
+    before = beacon.at_rest()
     with beacon.line() as line:
         for turn in range(3):
             line.require_prompt()
