@@ -10,6 +10,7 @@ from statistics import median
 
 from fanal.air_ears import Ears, NotingResolver
 from fanal.air_rows import Limits, Overheard, end_ms, is_self_test, judge
+from fanal.beacon_name import shown
 from fanal.error import BoardRefused, EnvironmentFault, FanalError
 from fanal.listen import Recorder, first_keys
 from fanal.radio import Radio
@@ -117,7 +118,8 @@ def _resolver(
     if not keys:
         station = watched[0].station if watched else "of none"
         raise FanalError(
-            f"The keys of station {station}, which gave {wired.beacon_id} its own, are not here.",
+            f"The keys of station {station}, which gave {shown(wired.beacon_id)} its own, are not"
+            " here.",
             "Run it on that station's computer, or with the officer's file in the fleet's folder.",
             code="no_secret",
         )

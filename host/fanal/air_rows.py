@@ -8,6 +8,7 @@ from statistics import median
 
 from fanal_protocol.line import REPLAY
 
+from fanal.beacon_name import shown
 from fanal.heard import Heard
 from fanal.sighting import TEST, Sighting, SignatureVerified
 from fanal.verify import FAIL, OK, WARN, Check, Verification
@@ -134,7 +135,7 @@ def _activation(wired: Verification, found: Overheard) -> Check:
             )
             reason = f"event {seen.event} says {marks}, which no self-test does; it stays on air"
             return _bad("activation", f"{reason} until its own end", _FAILED)
-    return _good("activation", f"a self-test of {wired.beacon_id}, no drill, not resumed")
+    return _good("activation", f"a self-test of {shown(wired.beacon_id)}, no drill, not resumed")
 
 
 def _event(wired: Verification, found: Overheard) -> Check:

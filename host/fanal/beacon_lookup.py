@@ -33,10 +33,12 @@ def require_attached(status: Status, beacon_id: str | None) -> None:
     """Raise DeviceError unless the board is the beacon of that id; None asks for nothing."""
     if beacon_id is None or status.beacon_id == beacon_id:
         return
-    here = f"beacon {status.beacon_id}" if status.beacon_id else "a board without an identity"
+    here = "a board without an identity"
+    if status.beacon_id:
+        here = f"beacon {beacon_name.shown(status.beacon_id)}"
     raise DeviceError(
-        f"What is attached is {here}, not {beacon_id}; nothing was changed.",
-        "Check the label and the cable, or name the port with --port.",
+        f"What is attached is {here}, not {beacon_name.shown(beacon_id)}; nothing was changed.",
+        "Look at its label: is it the right board, and the right port?",
         code="other_beacon",
     )
 

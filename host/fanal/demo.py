@@ -15,6 +15,7 @@ from fanal_protocol import advert
 from fanal_protocol.line import FRESH, REPLAY
 
 from fanal import fleet, provision, verify
+from fanal.beacon_name import shown
 from fanal.board_link import BoardLink
 from fanal.firmware_image import locate
 from fanal.keyring import Keyring
@@ -98,7 +99,7 @@ class _Story:
         station = await asyncio.to_thread(self._unlock, passphrase)
         done = await asyncio.to_thread(self._provision, station)
         self.beacon_id = done.beacon_id
-        self.fact(f"provisioned over its serial line by mpremote: {done.beacon_id}, "
+        self.fact(f"provisioned over its serial line by mpremote: {shown(done.beacon_id)}, "
                   f"{done.site}, {done.place}", done.changed)  # fmt: skip
         result = await asyncio.to_thread(self._verify)
         passed = sum(check.outcome == verify.OK for check in result.checks)
@@ -184,7 +185,7 @@ class _Story:
         rssi = "unknown" if seen.rssi_dbm is None else f"{seen.rssi_dbm} dBm"
         at_least = "at least " if seen.resumed else ""
         self.say(Detail(
-            f"{seen.kind}  {seen.beacon_id}  {SITE}, {PLACE}  event {seen.event}  "
+            f"{seen.kind}  {shown(seen.beacon_id)}  {SITE}, {PLACE}  event {seen.event}  "
             f"{'hold' if seen.activation else 'self-test'}"))  # fmt: skip
         self.say(Detail(
             f"squeezed {at_least}{seen.age_s} s before it was heard, battery "

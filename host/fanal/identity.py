@@ -2,6 +2,7 @@
 
 from collections.abc import Callable
 
+from fanal.beacon_name import shown
 from fanal.error import FanalError, IntegrityError, ReadBackError, UsageError
 from fanal.registry import RETIRED, Registry
 from fanal.status import Board, Status, prove, read_status, require_own_id, require_protocol
@@ -75,7 +76,7 @@ def _wiped(board: Board, registry: Registry, status: Status, beacon_id: str) -> 
         if not status.is_provisioned or (replaced is not None and replaced.state == RETIRED):
             return status
         raise UsageError(
-            f"The board is beacon {present}, not {beacon_id}; nothing was erased.",
+            f"The board is {_named(present)}, not {_named(beacon_id)}; nothing was erased.",
             "Check the label; --wipe needs the id of the identity to erase.",
         )
     board.call("wipe", beacon_id)
@@ -89,8 +90,16 @@ def _require_free_board(registry: Registry, status: Status) -> None:
     """Refuse before the board makes a key that its registered identity would forbid."""
     other = registry.active_on(status.mac)
     if other is not None:
+        name = shown(other.beacon_id)
         raise FanalError(
-            f"This board is registered as {other.beacon_id} ({other.site}) but holds no key.",
-            f"If it was erased, retire {other.beacon_id} and make a new key with --replace.",
+            f"This board is registered as {name} ({other.site}) but holds no key.",
+            f"If it was erased, retire {name} and make a new key with --replace.",
             code="mac_in_use",
         )
+
+
+def _named(identity: str | None) -> str:
+    """Return an id as people read it; CORRUPT is none, and neither is what a board lacks."""
+    if identity is None:
+        return "without an identity"
+    return identity if identity == CORRUPT else f"beacon {shown(identity)}"

@@ -103,5 +103,7 @@ def _read(path: Path) -> list[Pin]:
         return []
     except (ValueError, TypeError, AttributeError):  # TOML's own error is a ValueError
         raise IntegrityError(
-            f"{path} is damaged.", "Take it from your backup, or mend it by hand.", code="damaged"
+            f"{path} is damaged.",
+            "Take it from your backup, or put it right by hand.",
+            code="damaged",
         ) from None

@@ -107,7 +107,9 @@ def save(pages: Sequence[Image.Image], path: Path, sheet: Sheet) -> list[Path]:
         ]  # fmt: skip
         files = {name: _png(page, sheet) for name, page in zip(names, pages, strict=True)}
     else:
-        raise UsageError(f"{path.name} is neither .pdf nor .png.", "Name the file so.")
+        raise UsageError(
+            f"{path.name} is neither .pdf nor .png.", "End the file's name in .pdf or .png."
+        )
     for name, content in files.items():
         write_private(name, content)
     return list(files)

@@ -100,7 +100,7 @@ def spared(port: Port, now_ms: int, *, disturb: bool = False) -> Answer | None:
     if port.known is not None and port.known.may_be_open(now_ms) and not disturb:
         return Answer(
             NOT_ASKED, problem="It was heard in an event that may go on.", code="in_event",
-            hint="To ask it all the same, add --disturb: it is silent for some seconds.",
+            hint="To ask it anyway, add --disturb: it is silent for some seconds.",
         )  # fmt: skip
     return None
 

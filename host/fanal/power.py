@@ -105,6 +105,13 @@ def budget(
     Raises UsageError for a name that is neither, or for a value that cannot be.
     """
     changed = changed or {}
+    for name in changed:
+        if name not in NUMBERS and name not in figures_of(board):
+            known = ", ".join(sorted(NUMBERS))
+            raise UsageError(
+                f"There is neither a setting nor a figure {name}.",
+                f"Settings of the firmware: {known}. Figures: {', '.join(figures_of(board))}.",
+            )
     settings = settings_of({n: v for n, v in changed.items() if n in NUMBERS})
     figures = figures_of(board, {n: v for n, v in changed.items() if n not in NUMBERS})
     value = {name: figure.value for name, figure in figures.items()}

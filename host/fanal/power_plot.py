@@ -25,7 +25,9 @@ def plot(budgets: Sequence[Budget], path: Path) -> None:
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in ("png", "svg"):
-        raise UsageError(f"{path.name} is neither .png nor .svg.", "Name the file so.")
+        raise UsageError(
+            f"{path.name} is neither .png nor .svg.", "End the file's name in .png or .svg."
+        )
     import matplotlib as mpl
 
     mpl.use("Agg")

@@ -7,6 +7,7 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fanal.beacon_name import shown as shown_id
 from fanal.beacon_record import Beacon, Custody, Newest, Reservation, Revocation, Watched
 from fanal.database import Clash
 from fanal.heard_log import HeardLog
@@ -87,7 +88,7 @@ class Registry(HeardLog):
         with self._writing() as session:
             row, other = _clashes(session, wanted, replace)
             if other is not None:
-                self._retire(session, other, f"replaced by {wanted.beacon_id}")
+                self._retire(session, other, f"replaced by {shown_id(wanted.beacon_id)}")
                 session.flush()
             if row is None:
                 at = self._now_ms()
@@ -215,16 +216,16 @@ def _clashes(
     session: Session, wanted: Reservation, replace: bool
 ) -> tuple[BeaconRow | None, BeaconRow | None]:
     """Return the identity's own row, if any, and the one to be retired for it. Raises Clash."""
-    row = session.get(BeaconRow, wanted.beacon_id)
+    row, name = session.get(BeaconRow, wanted.beacon_id), shown_id(wanted.beacon_id)
     if row is not None and row.public_key != wanted.public_key:
         raise Clash(
-            f"The new key of this board shares its id {wanted.beacon_id} with another beacon.",
+            f"The new key of this board shares its id {name} with another beacon.",
             "Wipe the board, so that it makes another key, and provision again.",
             code="id_clash",
         )
     if row is not None and row.mac != wanted.mac:
         raise Clash(
-            f"The key of {row.id} is on a second board: {wanted.mac}; it belongs to {row.mac}.",
+            f"The key of {name} is on a second board: {wanted.mac}; it belongs to {row.mac}.",
             f"One of them is a copy. Wipe this board (--wipe {row.id}) and find out how the key got"
             " there.",
             4,
@@ -232,7 +233,7 @@ def _clashes(
         )
     if row is not None and row.state == RETIRED:
         raise Clash(
-            f"Beacon {row.id} was retired and does not come back.",
+            f"Beacon {name} was retired and does not come back.",
             "Wipe the board, so that it makes a new key, and provision again.",
             code="retired",
         )
@@ -240,15 +241,16 @@ def _clashes(
         raise revoked(_beacon(row))
     if row is not None and row.station != wanted.station:
         raise Clash(
-            f"Beacon {row.id} belongs to station {row.station}, not {wanted.station}.",
+            f"Beacon {name} belongs to station {row.station}, not {wanted.station}.",
             "Provision it there, or wipe it first.",
             code="other_station",
         )
     other = None if row is not None else _active_on(session, wanted.mac)
     if other is not None and not replace:
+        before = shown_id(other.id)
         raise Clash(
-            f"This board ({other.mac}) is registered as beacon {other.id} ({other.site}).",
-            f"To retire {other.id} and register the new key, add --replace.",
+            f"This board ({other.mac}) is registered as beacon {before} ({other.site}).",
+            f"To retire {before} and register the new key, add --replace.",
             code="mac_in_use",
         )
     return row, other
@@ -258,7 +260,7 @@ def revoked(beacon: Beacon) -> Clash:
     """Return the refusal to trust a beacon that was revoked."""
     why = beacon.revocation.reason if beacon.revocation else ""
     return Clash(
-        f"Beacon {beacon.beacon_id} was revoked ({why}): others may know its keys.",
+        f"Beacon {shown_id(beacon.beacon_id)} was revoked ({why}): others may know its keys.",
         f"Do not install it. `fanal retire {beacon.beacon_id}` erases them, and `fanal provision`"
         " then gives the board a new identity.",
         4,
@@ -269,14 +271,14 @@ def revoked(beacon: Beacon) -> Clash:
 def _known(session: Session, beacon_id: str) -> BeaconRow:
     row = session.get(BeaconRow, beacon_id)
     if row is None:
-        raise Clash(f"Beacon {beacon_id} is not in this registry.", "Provision it first.")
+        raise Clash(f"Beacon {shown_id(beacon_id)} is not in this registry.", "Provision it first.")
     return row
 
 
 def _in_service(session: Session, beacon_id: str) -> BeaconRow:
     row = _known(session, beacon_id)
     if row.state == RETIRED:
-        raise Clash(f"Beacon {beacon_id} was retired.", "Wipe it and provision it anew.")
+        raise Clash(f"Beacon {shown_id(beacon_id)} was retired.", "Wipe it and provision it anew.")
     return row
 
 

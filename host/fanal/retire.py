@@ -8,6 +8,7 @@ from collections.abc import Callable
 from dataclasses import dataclass
 
 from fanal.beacon_lookup import require_attached
+from fanal.beacon_name import shown
 from fanal.error import DeviceError, FanalError, IntegrityError, ReadBackError, UsageError
 from fanal.identity import CORRUPT, VAULT_CORRUPT
 from fanal.reason import require_reason
@@ -103,7 +104,7 @@ def _held(registry: Registry, status: Status, wanted: Beacon | None) -> Beacon:
     beacon = None if status.beacon_id is None else registry.find(status.beacon_id)
     if beacon is None or beacon.public_key != status.public_key:
         raise DeviceError(
-            f"This board ({status.beacon_id}) is no beacon of this fleet.",
+            f"This board ({shown(status.beacon_id or '')}) is no beacon of this fleet.",
             "Name its fleet with --fleet DIR.",
             code="not_registered",
         )
@@ -111,8 +112,8 @@ def _held(registry: Registry, status: Status, wanted: Beacon | None) -> Beacon:
         # erasing it would mark the other one, whose keys would stay where they are
         raise IntegrityError(
             f"The key of {beacon.mac} is on {status.mac}: this board is a copy.",
-            f"Find out how the key got there, and revoke {beacon.beacon_id}; `fanal provision"
-            f" --wipe {beacon.beacon_id}` erases the copy.",
+            f"Find out how the key got there, and revoke {shown(beacon.beacon_id)};"
+            f" `fanal provision --wipe {beacon.beacon_id}` erases the copy.",
             code="clone",
         )
     return beacon
@@ -129,7 +130,9 @@ def _by_mac(registry: Registry, status: Status, wanted: Beacon | None) -> Beacon
     if active is not None and (wanted is None or wanted.beacon_id == active.beacon_id):
         return active
     what = "holds no key" if VAULT_CORRUPT not in status.faults else "cannot read its vault"
-    whose = f"was that of {active.beacon_id}" if active else "belongs to no beacon of this fleet"
+    whose = (
+        f"was that of {shown(active.beacon_id)}" if active else "belongs to no beacon of this fleet"
+    )
     hint = "Check the label and the cable; a beacon whose board is gone: --without-board."
     raise DeviceError(
         f"This board ({status.mac or 'no MAC'}) {what}, and {whose}; nothing was changed.", hint,

@@ -5,6 +5,7 @@ import json
 import sys
 
 import pytest
+from fanal.beacon_name import shown
 from fanal.board_link import BoardLink
 from fanal.error import BoardLost, FanalError
 from fanal.firmware_image import locate
@@ -86,7 +87,7 @@ async def test_the_story_of_a_technician(world, board, tmp_path, monkeypatch):
     assert [row for row in result["checks"] if row["outcome"] != OK] == []
     assert checked.exit_code == 0
     listed = await fanal(world, folder, "list")
-    assert result["beacon_id"] in listed.output
+    assert shown(result["beacon_id"]) in listed.output
     assert "verified" in listed.output
     drill = await fanal(world, folder, "drill", "--minutes", "5", *port)
     assert drill.exit_code == 0, drill.output

@@ -5,6 +5,7 @@ import json
 import pytest
 from click.testing import CliRunner
 from fanal import beacon_lookup, board_link, drill, serial_port
+from fanal.beacon_name import shown
 from fanal.cli import choice, main
 from fanal.error import DeviceError, UsageError
 from fanal.keyring import Keyring
@@ -142,8 +143,8 @@ def test_another_board_than_the_one_that_is_meant(bench, command):
     before = bench.registry.beacons()
     result = bench.run(*words(command, bench.ids[1]))
     assert result.exit_code == 3, result.output
-    assert bench.ids[0] in result.stderr
-    assert bench.ids[1] in result.stderr
+    assert f"beacon {shown(bench.ids[0])}, not {shown(bench.ids[1])}" in result.stderr
+    assert "--port" not in result.stderr  # it may have been named
     assert bench.attached.calls == ["status"]
     assert bench.registry.beacons() == before
 
@@ -238,9 +239,37 @@ def test_a_person_is_asked_about_what_is_there(bench, monkeypatch):
     )
     assert "Nothing was changed" in result.stderr
     assert bench.attached.seed is not None
-    result = bench.run("retire", input="y\n")
+    assert "Erase it? [y/N]" in result.stderr
+    assert "event" not in result.stderr
+    result = bench.run("retire", "--force", input="y\n")
+    assert "An event of it may be open" in " ".join(result.stderr.split())
     assert result.exit_code == 0, result.output
     assert bench.attached.seed is None
+
+
+def test_each_question_says_what_will_happen(bench, monkeypatch):
+    terminal(monkeypatch)
+    for args, question in (
+        (("revoke", bench.ids[1], "--reason", "lost"), "It cannot be taken back. Revoke it?"),
+        (("retire", bench.ids[1], "--without-board"), "revoked too. Retire it?"),
+    ):
+        result = bench.run(*args, input="n\n")
+        assert result.exit_code == 1
+        said = " ".join(result.stderr.split())
+        assert f"{shown(bench.ids[1])} (" in said
+        assert f"{question} [y/N]" in said
+
+
+def test_provision_tells_a_new_identity_from_a_change(bench):
+    same = bench.run("provision", "--site", "shelter-3")
+    assert "nothing changed" in same.stdout
+    changed = bench.run("provision", "--site", "depot")
+    assert f"Changed: {shown(bench.ids[0])}  depot" in changed.stdout
+    assert "label" not in same.stderr + changed.stderr
+    bench.attached = PaperBoard("02:00:00:00:00:77")
+    new = bench.run("provision", "--site", "depot")
+    assert "Provisioned: " in new.stdout
+    assert "on its label" in new.stderr
 
 
 def test_retire_from_the_command_line(bench):
@@ -251,7 +280,8 @@ def test_retire_from_the_command_line(bench):
     found = bench.run("retire", bench.ids[1], "--without-board", "--yes")
     assert "keys are still on its board" in found.stdout
     listed = bench.run("list").stdout
-    assert bench.ids[0] not in listed
+    assert shown(bench.ids[0]) not in listed
+    assert shown(bench.ids[0]) in bench.run("list", "--all").stdout
     assert "retired, REVOKED (not" in bench.run("list", "--all").stdout
 
 

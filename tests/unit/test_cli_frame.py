@@ -162,6 +162,82 @@ def test_every_help_has_examples(verb):
     assert "fanal" in result.stdout
 
 
+def every_command(command, path=()):
+    """Yield the words of every command, groups too."""
+    yield path
+    if isinstance(command, click.Group):
+        for name in command.list_commands(click.Context(command)):
+            yield from every_command(
+                command.get_command(click.Context(command), name), (*path, name)
+            )
+
+
+LONGER = ("flash", "deploy")
+
+
+def test_help_fits_a_terminal_of_80_columns_and_has_examples():
+    longer, bare = [], []
+    for path in every_command(main):
+        result = CliRunner().invoke(main, [*path, "--help"], terminal_width=80)
+        assert result.exit_code == 0, result.output
+        if path[:1] not in [(name,) for name in LONGER]:
+            longer += [(path, line) for line in result.stdout.splitlines() if len(line) > 80]
+        bare += [path] * ("Examples:" not in result.stdout)
+    assert (longer, bare) == ([], [])
+
+
+@pytest.mark.parametrize(
+    ("answers", "exit_code"),
+    [
+        ("short\nlong enough\nlong enough\n", 0),
+        ("long enough\nlong enoughh\nlong enough\nlong enough\n", 0),
+        ("short\n", 130),
+    ],
+)
+def test_a_new_passphrase_that_is_too_short_is_asked_for_again(
+    tmp_path, monkeypatch, answers, exit_code
+):
+    from fanal import fleet
+
+    given = []
+
+    def create(folder, passphrase):
+        given.append(passphrase)
+        return fleet.Fleet(folder, "fanal fleet 00000000", 0)
+
+    monkeypatch.setattr(fleet, "create", create)
+    monkeypatch.delenv(console.PASSPHRASE_VARIABLE, raising=False)
+    monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: True, raising=False)
+    result = CliRunner().invoke(
+        main, ["--fleet", str(tmp_path / "new"), "fleet", "init"], input=answers
+    )
+    assert result.exit_code == exit_code, result.output
+    assert "(8 characters or more)" in result.stderr
+    assert given == ["long enough"] * (exit_code == 0)
+    assert ("Creating the keys" in result.stderr) is (exit_code == 0)
+
+
+def test_a_new_passphrase_from_elsewhere_is_checked_before_anything_is_made(tmp_path, monkeypatch):
+    monkeypatch.setenv(console.PASSPHRASE_VARIABLE, "short")
+    result = run("--fleet", tmp_path / "new", "fleet", "init")
+    assert result.exit_code == 2
+    assert "shorter than 8 characters" in result.stderr
+    assert "Creating" not in result.stderr
+
+
+@pytest.mark.parametrize("is_unicode", [True, False])
+def test_below_a_progress_bar_an_error_looks_the_same(monkeypatch, is_unicode):
+    import io
+
+    below = io.TextIOWrapper(io.BytesIO(), encoding="utf-8" if is_unicode else "ascii")
+    proxy = io.StringIO()
+    proxy.rich_proxied_file = below
+    monkeypatch.setattr(sys, "stderr", proxy)
+    console.print_error(FanalError("It broke.", "Mend it."))
+    mark, arrow = ("✗", "→") if is_unicode else ("x", "->")
+    assert proxy.getvalue() == f"{mark} Error: It broke.\n  {arrow} Mend it.\n"
+
+
 def test_no_passphrase_on_the_command_line():
     for verb in MINE:
         args = [verb, "init"] if verb == "fleet" else [verb]
@@ -250,7 +326,7 @@ def test_list_shows_places_and_no_markup(tmp_path):
     fleet.path.rename(tmp_path / "registry.db")
     result = run("--fleet", tmp_path, "list")
     assert result.exit_code == 0
-    assert "AAAAAAAA" in result.stdout
+    assert "AAAA-AAAA" in result.stdout
     assert "[red]s" in result.stdout
     listed = json.loads(run("--fleet", tmp_path, "list", "--json").stdout)["beacons"]
     assert [(b["beacon_id"], b["state"], b["newest_event"]) for b in listed] == [

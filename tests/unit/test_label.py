@@ -458,3 +458,14 @@ def test_nothing_else_is_in_the_file(folder, name):
         base64.b32encode(key).lower(),
     ]  # fmt: skip
     assert [secret for secret in secrets if secret in content and len(secret) > 1] == []
+
+
+def test_two_ways_to_choose_are_one_too_many(folder):
+    for args, said in (
+        (("--all", "--site", SITE), "Take --all or --site, not both."),
+        (("K7Q29XMD", "--all"), "Name beacons, or take --all or --site, not both."),
+        ((), "Which beacons?"),
+    ):
+        result = run(folder, *args, "--format", "avery-5160", "--out", str(folder / "x.pdf"))
+        assert result.exit_code == 2
+        assert said in result.stderr

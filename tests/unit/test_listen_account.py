@@ -3,6 +3,7 @@
 from collections.abc import Iterable
 from datetime import UTC
 
+from fanal.beacon_name import shown
 from fanal.cli.account import Account
 from fanal.error import FanalError
 from fanal.heard import Heard
@@ -37,7 +38,7 @@ class Reader:
 def test_the_opening_says_it_all() -> None:
     text = Reader().line(BEACON.alert(1, 12, battery=161), T0)
     assert text.splitlines() == [
-        f"14:13:20  ALERT    {BEACON.id}  shelter-3, room 12  event 1",
+        f"14:13:20  ALERT    {shown(BEACON.id)}  shelter-3, room 12  event 1",
         "          squeezed at 14:13:08, 12 s before this was heard; alert phase; "
         "battery 3.22 V, -67 dBm",
     ]
@@ -107,8 +108,8 @@ def test_a_replay_is_named_and_is_no_news() -> None:
     reader.line(BEACON.alert(1, 0), T0)
     text = reader.line(BEACON.alert(1, 0), T0 + HOUR_MS)
     assert text == (
-        f"15:13:20  REPLAY   {BEACON.id}  event 1: an old packet was sent again, 1 h 0 min late; "
-        "it changes nothing"
+        f"15:13:20  REPLAY   {shown(BEACON.id)}  event 1: an old packet was sent again, "
+        "1 h 0 min late; it changes nothing"
     )
     assert reader.line(BEACON.alert(1, 0), T0 + HOUR_MS + 30_000) == ""
     assert "REPLAY" in reader.line(BEACON.alert(1, 0), T0 + HOUR_MS + 61_000)
@@ -153,13 +154,16 @@ def test_the_summary_names_every_count() -> None:
     counts = {**reader.resolver.counts, "alerts_crowded": 7}
     lines = reader.account.summary(counts, {"adverts": 9, "foreign": 7})
     assert lines == [
-        f"ALERT    {BEACON.id}  shelter-3, room 12  event 1: squeezed at 14:13:20; "
+        f"ALERT    {shown(BEACON.id)}  shelter-3, room 12  event 1: squeezed at 14:13:20; "
         "signature: pages 0 of 3; alerts heard: 1, the last at 14:13:20",
         "Alerts of ours: 1 fresh; pages: 0.",
         "Not resolved when heard: 1 unknown.",
         "Lost to a flood or to time: 7 alerts crowded.",
         "Radio: 9 adverts, 7 foreign.",
     ]
+    assert reader.account.summary({}, {"adverts": 1, "restarts": 1})[-1] == (
+        "Radio: 1 advert, 1 restart."
+    )
 
 
 def test_a_sighting_that_was_not_recorded_is_told() -> None:
@@ -200,9 +204,9 @@ def test_a_revoked_beacon_is_heard_and_marked_wherever_it_is_named() -> None:
     marked, unmarked = reader.lines(frames), plain.lines(frames)
     marked += reader.account.tick(T0 + 2 * HOUR_MS) + reader.account.summary({}, {})[:1]
     unmarked += plain.account.tick(T0 + 2 * HOUR_MS) + plain.account.summary({}, {})[:1]
-    naming = [line for line in marked if BEACON.id in line]
+    naming = [line for line in marked if shown(BEACON.id) in line]
     assert len(naming) == 7
-    assert all(f"{BEACON.id} REVOKED  " in line for line in naming)
+    assert all(f"{shown(BEACON.id)} REVOKED  " in line for line in naming)
     assert "ALERT    " in marked[0]
     assert (
         "(revoked: lost; whoever squeezed it may need help, and it may be elsewhere)" in marked[0]

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakError
 from click.testing import CliRunner, Result
+from fanal.beacon_name import shown as shown_id
 from fanal.cli import main
 from fanal.error import FanalError
 from fanal.heard import Heard
@@ -98,7 +99,7 @@ def test_until_a_signature(
     play(monkeypatch, frames_of(beacon))
     result = listen("--until", "signature", "--seconds", "20")
     assert result.exit_code == 0, result.output
-    assert f"ALERT    {beacon.id}  shelter-3, room 12  event 1" in result.stdout
+    assert f"ALERT    {shown_id(beacon.id)}  shelter-3, room 12  event 1" in result.stdout
     assert "signature complete and valid" in result.stdout
     assert "Listening for 1 beacon of this fleet" in result.stderr
     assert "The radio listens" in result.stderr
@@ -260,7 +261,9 @@ def test_a_revoked_beacon_is_an_alert_and_marked(
     shown = listen("--until", "signature", "--seconds", "20")
     assert shown.exit_code == 0, shown.output
     opening, summary = [
-        line for line in shown.stdout.splitlines() if f"{beacon.id} REVOKED  shelter-3" in line
+        line
+        for line in shown.stdout.splitlines()
+        if f"{shown_id(beacon.id)} REVOKED  shelter-3" in line
     ]
     assert "ALERT" in opening
     assert "revoked: stolen" in opening

@@ -288,3 +288,10 @@ def test_the_page_says_what_comes_out():
 )
 def test_so_it_does_of_what_is_worse(use, changed, months):
     assert budget(BOARDS["esp32c3"], FIXED, use, changed).months == pytest.approx(months, rel=0.05)
+
+
+def test_what_is_no_setting_and_no_figure_is_shown_what_there_is():
+    with pytest.raises(UsageError) as caught:
+        budget(BOARDS["esp32"], "fixed", Use(), {"nonsense": 3})
+    for name in (*NUMBERS, "cpu_ma", "board_ua"):
+        assert name in caught.value.hint

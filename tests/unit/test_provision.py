@@ -4,6 +4,7 @@ from collections import Counter
 
 import pytest
 from fanal import certificate
+from fanal.beacon_name import shown
 from fanal.error import BoardLost, FanalError, IntegrityError, ReadBackError
 from fanal.provision import Request, provision
 from fanal.registry import PROVISIONED, RESERVED, RETIRED, Clash
@@ -192,7 +193,7 @@ def test_a_board_with_another_key_needs_replace(fleet):
     with pytest.raises(Clash) as caught:
         run(board, fleet)
     assert caught.value.code == "mac_in_use"
-    assert first.beacon_id in caught.value.sentence
+    assert shown(first.beacon_id) in caught.value.sentence
     run(board, fleet, request_with(replace=True))
     assert_invariants(fleet, board)
 

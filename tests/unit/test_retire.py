@@ -3,6 +3,7 @@
 import itertools
 
 import pytest
+from fanal.beacon_name import shown
 from fanal.error import BoardLost, BoardRefused, FanalError, ReadBackError, UsageError
 from fanal.provision import Request, provision
 from fanal.registry import RETIRED, VERIFIED
@@ -118,7 +119,7 @@ def test_another_beacon_is_not_it(fleet):
     with pytest.raises(FanalError) as caught:
         retire(board, fleet.registry, fleet.registry.find(other_id), sure=never)
     assert (caught.value.code, caught.value.exit_code) == ("other_beacon", 3)
-    assert beacon_id in caught.value.sentence
+    assert shown(beacon_id) in caught.value.sentence
     assert_untouched(fleet, board, beacon_id)
 
 

@@ -1,6 +1,7 @@
 """A beacon out of our hands: trusted by nothing, and heard by everything."""
 
 import pytest
+from fanal.beacon_name import shown
 from fanal.error import FanalError, UsageError
 from fanal.provision import Request, provision
 from fanal.reassign import reassign
@@ -82,7 +83,7 @@ def test_nothing_trusts_it(fleet, board):
         provision(board, fleet.station, fleet.registry, Request("depot"), now=lambda: NOW)
     for caught in (verified, provisioned):
         assert (caught.value.code, caught.value.exit_code) == ("revoked", 4)
-        assert f"{beacon_id} was revoked (stolen)" in caught.value.sentence
+        assert f"{shown(beacon_id)} was revoked (stolen)" in caught.value.sentence
         assert f"fanal retire {beacon_id}" in caught.value.hint
     assert only(fleet) == before
     assert not {"configure", "provision", "wipe"} & set(board.calls)

@@ -43,8 +43,10 @@ VERBS = {
     "drill": Verb("fanal.cli.drill", "drill_command", "Arm a rehearsal, or take it back."),
     "listen": Verb("fanal.cli.listen", "listen_command", "Hear beacons, and name what is heard."),
     "decode": Verb("fanal.cli.decode", "decode_command", "Explain a packet, field by field."),
-    "power": Verb("fanal.cli.power", "power_command", "Reckon how long a battery lasts."),
-    "support": Verb("fanal.cli.support", "support_command", "Pack one file for whoever helps."),
+    "power": Verb("fanal.cli.power", "power_command", "Estimate how long a battery lasts."),
+    "support": Verb(
+        "fanal.cli.support", "support_command", "Pack one file for the person who helps."
+    ),
     "sim": Verb("fanal.cli.sim", "sim_group", "The virtual bench: boards and air, no hardware."),
     "demo": Verb("fanal.cli.demo", "demo_command", "Watch one squeeze from end to end."),
 }
@@ -169,7 +171,7 @@ def _print_version(ctx: click.Context, _: click.Parameter, is_asked: bool) -> No
     epilog="""\b
 Examples:
   fanal fleet init                         create a fleet on this computer
-  fanal provision --site shelter-3         give the beacon on the only port its identity
+  fanal provision --site shelter-3         give a beacon its identity
   fanal verify                             check it
   fanal listen                             hear it
 """,

@@ -7,6 +7,7 @@ from datetime import datetime, tzinfo
 
 from fanal_protocol.line import REPLAY
 
+from fanal.beacon_name import shown
 from fanal.listen import Event, NotRecorded
 from fanal.sighting import (
     ALERT,
@@ -21,6 +22,7 @@ from fanal.sighting import (
 
 PAGES_NEEDED = 3
 
+_NOUNS = ("adverts", "restarts")
 _AGAIN_MS = 60_000  # an unchanged event, or the same kind of refusal, is told again after this
 _SILENT_MS = 60_000
 _COLOURS = {ALERT: "red", DRILL: "yellow", TEST: "cyan"}
@@ -226,7 +228,7 @@ class Account:
 
     def _name(self, beacon_id: str) -> str:
         mark = " " + self.paint("REVOKED", "magenta") if beacon_id in self.revoked else ""
-        return beacon_id + mark
+        return shown(beacon_id) + mark
 
     def _word(self, seen: Sighting) -> str:
         return self._painted(seen.kind, _COLOURS[seen.kind])
@@ -285,5 +287,9 @@ def _span(seconds: int) -> str:
 
 def _named(counts: Mapping[str, int], names: list[str] | tuple[str, ...]) -> str:
     """Return every count that is not zero with its name."""
-    found = [f"{counts[name]} {name.replace('_', ' ')}" for name in names if counts.get(name)]
+    found = [f"{counts[name]} {_noun(name, counts[name])}" for name in names if counts.get(name)]
     return ", ".join(found) or "none"
+
+
+def _noun(name: str, count: int) -> str:
+    return name.removesuffix("s") if count == 1 and name in _NOUNS else name.replace("_", " ")

@@ -4,6 +4,7 @@ from typing import TYPE_CHECKING
 
 import click
 
+from fanal.beacon_name import shown
 from fanal.cli import choice, console
 
 if TYPE_CHECKING:
@@ -37,7 +38,7 @@ def list_command(
     elif beacons:
         _show(beacons)
     else:
-        console.note("No beacon yet. Connect one and run `fanal provision --site NAME`.")
+        console.note("No beacon yet. Attach one and run `fanal provision --site NAME`.")
 
 
 def public(beacon: "Beacon") -> dict[str, object]:
@@ -63,10 +64,10 @@ def _show(beacons: "list[Beacon]") -> None:
     from rich.text import Text
 
     table = Table(box=None, pad_edge=False)
-    for heading in ("Beacon", "Site", "Place", "Profile", "State", "Newest event"):
-        table.add_column(heading, justify="right" if heading == "Newest event" else "left")
+    for heading in ("Beacon", "Site", "Place", "Profile", "State", "Newest\nevent"):
+        table.add_column(heading, justify="right" if "event" in heading else "left")
     for b in beacons:
         newest = str(b.newest_event) if b.newest_event else "-"
-        cells = (b.beacon_id, b.site, b.place, b.profile, state(b), newest)
+        cells = (shown(b.beacon_id), b.site, b.place, b.profile, state(b), newest)
         table.add_row(*(Text(cell) for cell in cells))
     console.out().print(table)

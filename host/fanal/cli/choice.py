@@ -43,8 +43,11 @@ def named(beacon: "Beacon | Known") -> str:
     return f"{shown(beacon.beacon_id)} ({place_shown(beacon.site, beacon.place)})"
 
 
-def ask(question: str, yes: bool) -> None:
-    """Ask a person on the terminal; raise FanalError unless the answer is yes."""
+def ask(what: str, question: str, yes: bool) -> None:
+    """Tell a person on the terminal what is about to happen, and ask whether it shall.
+
+    Raises FanalError unless the answer is yes.
+    """
     if yes:
         return
     if not _is_answered():
@@ -53,8 +56,8 @@ def ask(question: str, yes: bool) -> None:
             "Add --yes if it is.",
             code="not_confirmed",
         )
-    console.note(question)
-    if not click.confirm("Is that right?", err=True):
+    console.note(what)
+    if not click.confirm(question, err=True):
         raise FanalError("Nothing was changed.", code="declined")
 
 

@@ -64,7 +64,6 @@ def err() -> "Console":
 def mark(outcome: str, stream: IO[str] | None = None) -> str:
     """Return symbol and word for "ok", "warn" or "fail", coloured where `stream` shows colours."""
     stream = stream or sys.stdout
-    stream = getattr(stream, "rich_proxied_file", stream)  # which knows no encoding
     word, symbol, plain, colour = _MARKS[outcome]
     text = f"{symbol if _is_unicode(stream) else plain} {word}"
     return click.style(text, fg=colour, bold=True) if _has_colour(stream) else text
@@ -171,8 +170,10 @@ def passphrase_option(command: _F) -> _F:
 def port_option(command: _F) -> _F:
     """Add `--port` (parameter `port`) to a command."""
     return click.option(
-        "--port", metavar="PORT", help="Serial port; not needed if only one is there."
-    )(command)
+        "--port", metavar="PORT",
+        help="Serial port, URL, or MAC address of a board with its own USB; not needed if only one"
+        " is there.",
+    )(command)  # fmt: skip
 
 
 def ports_options(command: _F) -> _F:
@@ -200,9 +201,24 @@ def read_passphrase(passphrase_file: Path | None, *, is_new: bool = False) -> st
             "The passphrase of the fleet is needed, and there is no terminal to ask for it.",
             f"Use --passphrase-file FILE or set {PASSPHRASE_VARIABLE}.",
         )
-    text = "New passphrase of the fleet" if is_new else "Passphrase of the fleet"
-    answer: str = click.prompt(text, hide_input=True, confirmation_prompt=is_new, err=True)
-    return answer
+    if not is_new:
+        answer: str = click.prompt("Passphrase of the fleet", hide_input=True, err=True)
+        return answer
+    from fanal.keyring import SHORTEST_PASSPHRASE, check_passphrase
+
+    def long_enough(text: str) -> str:
+        try:
+            check_passphrase(text)
+        except UsageError as problem:
+            raise click.UsageError(problem.sentence) from None  # it is asked for again
+        return text
+
+    text = f"New passphrase of the fleet ({SHORTEST_PASSPHRASE} characters or more)"
+    return str(
+        click.prompt(
+            text, hide_input=True, confirmation_prompt=True, err=True, value_proc=long_enough
+        )
+    )
 
 
 def _first_line(path: Path) -> str:
@@ -221,6 +237,7 @@ def _has_colour(stream: IO[str]) -> bool:
 
 
 def _is_unicode(stream: IO[str]) -> bool:
+    stream = getattr(stream, "rich_proxied_file", stream)  # which knows no encoding
     return (getattr(stream, "encoding", None) or "").lower().replace("-", "") == "utf8"
 
 

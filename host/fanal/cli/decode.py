@@ -13,9 +13,10 @@ _BYTES_PER_LINE = 8
 @click.command("decode", epilog="""\b
 Examples:
   fanal decode 206872ed8c9de1b01200b7a6266d47d8fb43b3572f7cbe
-  fanal decode 03 03 A1 F5 1A 16 A1 F5 20 68 72 ED 8C 9D E1 B0 12 ...
+  fanal decode 20 68 72 ED 8C 9D E1 B0 12 00 B7 A6 26 6D 47 D8 \\
+      FB 43 B3 57 2F 7C BE
   fanal decode --json 0x2800507171
-\b
+
 Exit code: 0 well formed, 4 refused (the last line says why), 2 not hexadecimal.
 """)  # fmt: skip
 @json_option

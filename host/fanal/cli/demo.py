@@ -22,7 +22,6 @@ Examples:
   fanal demo --keep /tmp/demo    keep the fleet and the board to look into
   fanal demo --json              one object, for a script
 
-\b
 Exit codes: 0 everything was really observed, 1 something was not.
 """,
 )

@@ -22,7 +22,6 @@ Examples:
   fanal doctor
   fanal --fleet ~/fleets/north doctor --json
 
-\b
 Exit codes: 0 nothing failed (warnings do not count), 7 something did.
 """,
 )

@@ -4,20 +4,21 @@ from dataclasses import asdict
 
 import click
 
+from fanal.beacon_name import shown
 from fanal.cli import choice, console
 
 
 @click.command(
     epilog="""\b
 Examples:
-  fanal drill --minutes 10           the next squeeze within 10 minutes is a drill
-  fanal drill --disarm               the next squeeze is real again
+  fanal drill --minutes 10       the next squeeze within 10 minutes is a drill
+  fanal drill --disarm           the next squeeze is real again
 """,
 )
 @console.port_option
 @choice.beacon_option
 @click.option(
-    "--minutes", type=click.IntRange(1, 60), default=10, show_default=True,
+    "--minutes", metavar="N", type=click.IntRange(1, 60), default=10, show_default=True,
     help="How long the drill stays armed.",
 )  # fmt: skip
 @click.option("--disarm", is_flag=True, help="Take an armed drill back.")
@@ -31,7 +32,7 @@ def drill_command(
     disarm: bool,
     as_json: bool,
 ) -> None:
-    """Mark the next squeeze of the connected beacon as a drill.
+    """Mark the next squeeze of the attached beacon as a drill.
 
     It ends with that squeeze, after the minutes, or with any cut of power: in doubt an alert
     is real.
@@ -52,12 +53,14 @@ def drill_command(
         console.print_json({"ok": True, "port": port, **asdict(done)})
     elif done.armed_s:
         click.echo(
-            f"{console.mark('ok')}  {done.beacon_id}: a squeeze within the next"
+            f"{console.mark('ok')}  {shown(done.beacon_id)}: a squeeze within the next"
             f" {round(done.armed_s / 60)} minutes is a DRILL"
         )
         console.note("Do not unplug its battery until then, or the next squeeze is real.")
     else:
-        click.echo(f"{console.mark('ok')}  {done.beacon_id}: no drill, the next squeeze is REAL")
+        click.echo(
+            f"{console.mark('ok')}  {shown(done.beacon_id)}: no drill, the next squeeze is REAL"
+        )
 
 
 def _only(session: console.Session, beacon: str | None) -> str | None:

@@ -8,7 +8,13 @@ import click
 from fanal.cli import console
 
 
-@click.group()
+@click.group(
+    epilog="""\b
+Examples:
+  fanal fleet init
+  fanal --fleet ~/fleets/north fleet init
+"""
+)
 def fleet_group() -> None:
     """Create a fleet and its keys."""
 
@@ -31,10 +37,11 @@ def init_command(session: console.Session, passphrase_file: Path | None, as_json
     Everything goes into one folder: copy it to a safe place. Without the passphrase nobody can
     use its keys, and nobody can restore a lost passphrase.
     """
-    from fanal import fleet
+    from fanal import fleet, keyring
 
     fleet.require_free(session.fleet_dir)
     passphrase = console.read_passphrase(passphrase_file, is_new=True)
+    keyring.check_passphrase(passphrase)
     console.note("Creating the keys: a few seconds.")
     created = fleet.create(session.fleet_dir, passphrase)
     if as_json:
@@ -42,4 +49,4 @@ def init_command(session: console.Session, passphrase_file: Path | None, as_json
         return
     click.echo(f"{console.mark('ok')}  Created {created.name} in {created.folder}")
     console.note("Back that folder up, and keep the passphrase somewhere else.")
-    console.note("Next: connect a beacon and run `fanal provision --site NAME`.")
+    console.note("Next: attach a beacon and run `fanal provision --site NAME`.")

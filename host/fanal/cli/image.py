@@ -46,7 +46,6 @@ Examples:
   fanal image add ~/Downloads/ESP32_GENERIC-20260406-v1.28.0.bin
   fanal image add *.bin --json
 
-\b
 Exit codes: 0 all are stored, 4 it is not a right image, 6 some of several are not, 7 a file or the
 folder cannot be used.
 """,
@@ -69,10 +68,9 @@ def add(ctx: click.Context, files: tuple[Path, ...], as_json: bool) -> None:
     epilog="""\b
 Examples:
   fanal image get --chip esp32c3 --sha256 HEX   if you know the checksum
-  fanal image get --all --pin                   trust the first files that come
+  fanal image get --all --pin                   trust what comes first
   fanal image get --all --from https://mirror.example/micropython/
 
-\b
 Exit codes: 0 all are stored, 1 there is no such file, 4 a checksum, certificate or image is not
 right or no checksum is known, 6 some of several failed, 7 the network.
 """,

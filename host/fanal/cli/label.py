@@ -24,7 +24,7 @@ Formats:
 """
     + "\n".join(f"  {sheet.name:18} {sheet.title}" for sheet in SHEETS.values())
     + """
-\b
+
 Print at 100 %, never "fit to page", and the first page on plain paper: hold it against the sheet.
 """,
 )
@@ -64,8 +64,7 @@ def label_command(
     label says nothing else: no site, no place, no key, not even what it is stuck on.
     """
     sheet = by_name(sheet_name)
-    if (bool(names) + everything + (site is not None)) != 1:
-        raise UsageError("Which beacons?", "Name them, or take --site SITE, or --all.")
+    _check_choice(names, everything, site)
     if text and len(names) != 1:
         raise UsageError("--text is for one beacon.", "Name that beacon.")
     from fanal import label
@@ -87,6 +86,15 @@ def label_command(
         click.echo(file)
     many = "s" if len(labels) > 1 else ""
     console.note(f"{len(labels)} label{many}. Print at 100 %, never “fit to page”.")
+
+
+def _check_choice(names: tuple[str, ...], everything: bool, site: str | None) -> None:
+    if everything and site is not None:
+        raise UsageError("Take --all or --site, not both.")
+    if names and (everything or site is not None):
+        raise UsageError("Name beacons, or take --all or --site, not both.")
+    if not names and not everything and site is None:
+        raise UsageError("Which beacons?", "Name them, or take --site SITE, or --all.")
 
 
 def _require_some(beacons: "list[Beacon]", site: str | None) -> None:

@@ -11,11 +11,10 @@ from fanal.error import UsageError
 @click.command(
     epilog="""\b
 Examples:
-  fanal listen                             with this computer's Bluetooth, until Ctrl-C
-  fanal listen --air 127.0.0.1:7100        with the virtual air of `fanal sim start`
+  fanal listen                   by this computer's Bluetooth, until Ctrl-C
+  fanal listen --air 127.0.0.1:7100  on the air of `fanal sim start`
   fanal listen --until signature --seconds 60 --json
 
-\b
 Exit codes: 0 fine (Ctrl-C is how it ends without --seconds and --until), 1 what --until waits
 for did not come in time, 4 wrong passphrase, 7 no radio or deaf at the end, 130 interrupted
 while --until or --seconds still waited.

@@ -23,10 +23,9 @@ if TYPE_CHECKING:
 Examples:
   fanal ports                      what is attached; nothing is opened
   fanal ports --probe              ask the boards who they are
-  fanal ports --probe --reset      and ask the chip of those that do not answer
+  fanal ports --probe --reset      and the chip of those that stay silent
   fanal ports --probe --yes --json
 
-\b
 Exit codes: 0 the list is complete (a board that does not answer is a row of it), 1 not
 confirmed, 130 interrupted.
 """,
@@ -108,7 +107,11 @@ def _ask(
     if not names:
         return answers
     reset = _warn(found, names, registry, now_ms, reset=reset, disturb=disturb)
-    if _is_person() and not yes and not click.confirm("Go on?", err=True):
+    if (
+        _is_person()
+        and not yes
+        and not click.confirm("Ask them?" if len(names) > 1 else "Ask it?", err=True)
+    ):
         raise FanalError("No board was asked.", code="declined")
     with console.steps() as on_step:
         on_step(f"Asking {_boards(len(names))}")
@@ -152,7 +155,7 @@ def _warn(
             " is."
         )
     if reset and hidden and not disturb:
-        console.note(f"{warn} So no board is reset. To do it all the same, add --disturb.")
+        console.note(f"{warn} So no board is reset. To reset them anyway, add --disturb.")
         return False
     if reset:
         console.note(

@@ -24,13 +24,13 @@ _DAYS_PER_MONTH = 30.4
     epilog="""\b
 Examples:
   fanal power
-  fanal power --board esp32c3 --profile carried --capacity-mah 2000 --events-per-year 6
-  fanal power --set alert_s=300 --set track_period_s=600     other settings of the firmware
-  fanal power --set board_ua=3800                            a board with a lamp and a USB bridge
+  fanal power --board esp32c3 --capacity-mah 2000 --events-per-year 6
+  fanal power --set alert_s=300 --set track_period_s=600   other settings
+  fanal power --set board_ua=3800       a board with a lamp and a USB bridge
   fanal power --plot life.png
   fanal power --board esp32c3 --sources
-\b
-All of it is reckoned, nothing measured: --sources says where each figure is from.
+
+All of it is calculated, nothing measured: --sources says where each figure is from.
 """,
 )
 @click.option(
@@ -40,13 +40,27 @@ All of it is reckoned, nothing measured: --sources says where each figure is fro
     "--profile", "profiles", type=click.Choice(PROFILES), multiple=True, help="Only this profile."
 )
 @click.option(
-    "--capacity-mah", metavar="MAH", type=float, default=1200.0, help="Of the cell [1200]."
+    "--capacity-mah",
+    metavar="MAH",
+    type=float,
+    default=1200.0,
+    show_default=True,
+    help="Of the cell.",
 )
-@click.option("--events-per-year", metavar="N", type=float, default=2.0, help="Alerts [2].")
-@click.option("--self-tests-per-year", metavar="N", type=float, default=12.0, help="[12]")
 @click.option(
-    "--touches-per-day", metavar="N", type=float, default=2.0,
-    help="Knocks that wake it and are no squeeze [2].",
+    "--events-per-year", metavar="N", type=float, default=2.0, show_default=True, help="Alerts."
+)
+@click.option(
+    "--self-tests-per-year",
+    metavar="N",
+    type=float,
+    default=12.0,
+    show_default=True,
+    help="Squeezed or begun by wire.",
+)
+@click.option(
+    "--touches-per-day", metavar="N", type=float, default=2.0, show_default=True,
+    help="Knocks that wake it and are no squeeze.",
 )  # fmt: skip
 @click.option(
     "--loaded", "is_loaded", is_flag=True, help="Something lies on the sensor all the time."
@@ -74,7 +88,7 @@ def power_command(
     with_sources: bool,
     as_json: bool,
 ) -> None:
-    """Reckon how long a battery lasts, for each board and profile.
+    """Estimate how long a battery lasts, for each board and profile.
 
     From the real schedule of the firmware and documented currents: standby, what one event
     takes on top of it, how many fit into a charge, and who takes which share.

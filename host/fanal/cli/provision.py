@@ -7,6 +7,7 @@ from typing import Any
 
 import click
 
+from fanal.beacon_name import shown
 from fanal.cli import choice, console
 from fanal.error import UsageError
 
@@ -48,7 +49,7 @@ def provision_command(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Give the connected beacon its identity, and register it.
+    """Give the attached beacon its identity, and register it.
 
     If it is interrupted, by a cable, a cut of power or Ctrl-C, run it again: it goes on where it
     stopped. Run on a provisioned beacon, it changes what differs and nothing else.
@@ -56,7 +57,7 @@ def provision_command(
     from fanal.board_link import BoardLink
     from fanal.keyring import Keyring
     from fanal.provision import Request, provision
-    from fanal.registry import REGISTRY_FILE, Registry
+    from fanal.registry import PROVISIONED, REGISTRY_FILE, Registry
     from fanal.serial_port import find_port
 
     settings = dict(_assignment(text) for text in assignments)
@@ -71,15 +72,20 @@ def provision_command(
             on_step(f"Waiting for the beacon on {port}")
             with BoardLink(port, on_waiting=console.ask_for_reset) as board:
                 done = provision(board, station, registry, request, on_step=on_step)
+        is_new = done.changed and registry.custody(done.beacon_id)[-1].what == PROVISIONED
     if as_json:
         console.print_json({"ok": True, "port": port, **asdict(done)})
         return
-    what = "Provisioned" if done.changed else "Already provisioned, nothing changed"
+    name, what = shown(done.beacon_id), "Already provisioned, nothing changed"
+    if done.changed:
+        what = "Provisioned" if is_new else "Changed"
     where = f"{done.site}, {done.place}" if done.place else done.site
-    click.echo(f"{console.mark('ok')}  {what}: {done.beacon_id}  {where}  ({done.profile})")
+    click.echo(f"{console.mark('ok')}  {what}: {name}  {where}  ({done.profile})")
     if done.faults:
         click.echo(f"{console.mark('warn')}  The board reports: {', '.join(done.faults)}")
-    console.note(f"Write {done.beacon_id} on its label. Next: `fanal verify --port {port}`.")
+    if is_new:
+        console.note(f"Write {name} on its label.")
+    console.note(f"Next: `fanal verify --port {port}`")
 
 
 def _assignment(text: str) -> tuple[str, Any]:

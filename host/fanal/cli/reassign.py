@@ -11,7 +11,7 @@ from fanal.cli import console
     epilog="""\b
 Examples:
   fanal reassign K7Q2-9XMD --site depot --place "gate, left post"
-  fanal reassign K7Q29XMD --site depot     its place at the old site is forgotten
+  fanal reassign K7Q29XMD --site depot     forgets its old place too
 """,
 )
 @click.argument("beacon")

@@ -17,11 +17,10 @@ if TYPE_CHECKING:
 @click.command(
     epilog="""\b
 Examples:
-  fanal retire                             the beacon on the only port, after a question
-  fanal retire K7Q2-9XMD --reason worn     only if it is that one (type or scan its label)
-  fanal retire K7Q29XMD --without-board    it is lost or dead: nothing is erased
+  fanal retire                           the attached beacon, after a question
+  fanal retire K7Q2-9XMD --reason worn   only if it is that one
+  fanal retire K7Q29XMD --without-board  lost or dead: nothing is erased
 
-\b
 Exit codes: 0 retired (also if it was before), 1 not now or not meant, 3 no board or another
 beacon, 4 the board is a copy, 5 the keys did not go. After 3 or 5 run it again.
 """,
@@ -69,7 +68,7 @@ def retire_command(
         wanted = find(registry, beacon) if beacon else None
         if without_board:
             done = retire(None, registry, wanted, reason=reason,
-                          sure=lambda b: choice.ask(_unerased_question(b), yes))  # fmt: skip
+                          sure=lambda b: choice.ask(_unerased(b), "Retire it?", yes))  # fmt: skip
         else:
             port, done = _on_the_wire(registry, wanted, port, reason, force, yes)
     if as_json:
@@ -96,10 +95,10 @@ def _on_the_wire(
 
         def sure(beacon: "Beacon") -> None:
             showing.close()  # a question cannot stand in a line that moves
-            choice.ask(
-                f"{choice.named(beacon)} is erased and retired for good: it will raise no alert.",
-                yes,
-            )
+            what = f"This erases {choice.named(beacon)} for good: it will raise no alert."
+            if force:
+                what += " An event of it may be open: whoever squeezed it is heard no more."
+            choice.ask(what, "Erase it?", yes)
 
         on_step(f"Waiting for the beacon on {port}")
         with BoardLink(port, on_waiting=console.ask_for_reset) as board:
@@ -108,9 +107,9 @@ def _on_the_wire(
             )
 
 
-def _unerased_question(beacon: "Beacon") -> str:
+def _unerased(beacon: "Beacon") -> str:
     return (
-        f"{choice.named(beacon)} is retired for good, and its keys stay on its board: it is"
+        f"This retires {choice.named(beacon)} for good. Its keys stay on its board, so it is"
         " revoked too."
     )
 
@@ -131,4 +130,4 @@ def _show(done: "Retired", without_board: bool) -> None:
     if done.changed:
         click.echo(f"{console.mark('warn')}  Its keys are still on its board; an alert of it is"
                    " shown as REVOKED.")  # fmt: skip
-        console.note("If the board is found, connect it and run the command again.")
+        console.note("If the board is found, attach it and run the command again.")

@@ -29,7 +29,7 @@ def revoke_command(
 
     BEACON is its id, typed, or scanned from a list or a spare label. It is still listened for, and
     its alerts are shown marked REVOKED, never hidden: whoever squeezes it may be the one it was
-    made for. `fanal provision` and `fanal verify` refuse it.
+    made for. `fanal provision`, `fanal verify` and `fanal label` refuse it.
 
     It cannot be taken back. A beacon that returns does not show whether somebody read its keys:
     `fanal retire` erases them, and `fanal provision` gives the board a new identity.
@@ -44,7 +44,8 @@ def revoke_command(
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         found = find(registry, beacon)
         if found.revocation is None:
-            choice.ask(f"{choice.named(found)} is revoked as {reason}, for good.", yes)
+            what = f"This revokes {choice.named(found)} as {reason}. It cannot be taken back."
+            choice.ask(what, "Revoke it?", yes)
         done = revoke(registry, found, reason)
     if as_json:
         console.print_json({"ok": True, **asdict(done)})

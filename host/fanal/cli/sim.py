@@ -10,6 +10,7 @@ import click
 
 from fanal.cli import console, sim_images, sim_line
 from fanal.cli.sim_bench import CHIPS, Bench, board_argument, examples, pass_bench
+from fanal.sim import force
 
 if TYPE_CHECKING:
     from fanal.sim.world import World
@@ -21,10 +22,10 @@ _AIR_PORT = 7100
     name="sim",
     epilog="""\b
 Examples:
-  fanal sim start                          one virtual beacon and its air, until Ctrl-C
-  fanal sim squeeze hold                   squeeze it, from another terminal
-  fanal sim power off                      take its battery out
-  fanal sim loss 0.5                       lose half of all packets
+  fanal sim start                  a virtual beacon and its air, till Ctrl-C
+  fanal sim squeeze hold           squeeze it, from another terminal
+  fanal sim power off              take its battery out
+  fanal sim loss 0.5               lose half of all packets
 """,
 )
 @click.option(
@@ -61,7 +62,9 @@ def sim_group(ctx: click.Context, directory: Path | None) -> None:
               help="Speed of all serial lines. Default: as fast as this computer.")  # fmt: skip
 @click.option("--air-port", default=_AIR_PORT, show_default=True, type=click.IntRange(0, 65535),
               help="TCP port of the air; 0 for any.")  # fmt: skip
-@click.option("--seed", default=0, help="Of everything random: keys, addresses, losses.")
+@click.option(
+    "--seed", default=0, show_default=True, help="Of everything random: keys, addresses, losses."
+)
 @pass_bench
 def start(
     bench: Bench,
@@ -180,7 +183,9 @@ def status(bench: Bench, as_json: bool) -> None:
 
 @sim_group.command(
     epilog=examples("squeeze hold", "squeeze self-test b2", "squeeze hold --strength 0.3 --hand 4")
-    + "\n\nThe curves: hold, weak, cold, glove, frantic, self-test, bump, bag, chair, ..."
+    + "\n\nThe curves: "
+    + ", ".join(force.NAMES)
+    + "."
 )
 @click.argument("curve", default="hold")
 @board_argument
@@ -295,7 +300,7 @@ def replay(bench: Bench, file: Path, most: int | None, keep_address: bool) -> No
 
 
 @sim_group.command(
-    epilog=examples("forge 0303a1f51a16a1f5206872ed8c9de1b01200b7a6266d47d8fb43b3572f7cbe")
+    epilog=examples("forge \\\n    0303a1f51a16a1f5206872ed8c9de1b01200b7a6266d47d8fb43b3572f7cbe")
 )
 @click.argument("data", metavar="HEX")
 @pass_bench
@@ -309,7 +314,7 @@ def forge(bench: Bench, data: str) -> None:
     click.echo("sent")
 
 
-@sim_group.group()
+@sim_group.group(epilog=examples("boards add", "boards add b2 --chip esp32"))
 def boards() -> None:
     """More boards."""
 

@@ -72,13 +72,13 @@ def fault(
     """Let something go wrong on a board's line or in its chip.
 
     \b
-    noise       a bit flips in one of --every bytes, or in a share (--rate) of them
+    noise       a bit flips in one of --every bytes, or in a share (--rate)
     loss        a byte is lost, one of --every or a share (--rate) of them
-    unplug      the port vanishes after --at bytes; `fanal sim plug` brings it back
+    unplug      the port vanishes after --at bytes; `fanal sim plug` ends it
     reset       the chip resets after --at bytes
-    brown-out   the supply dips at flash operation --at from now on; the chip resets
+    brown-out   the supply dips at flash operation --at; the chip resets
     slow        the line runs at --baud
-    bad-block   the sector of the flash at address --at takes no erase and no write
+    bad-block   the sector at address --at takes no erase and no write
     wrong-chip  the chip is another --chip
     none        nothing goes wrong any more
     """

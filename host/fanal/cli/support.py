@@ -31,8 +31,9 @@ Examples:
 @console.json_option
 @console.pass_session
 def support_command(session: console.Session, out: Path | None, as_json: bool) -> None:
-    """Pack one file for whoever helps: versions, the doctor's rows, ports, states of beacons.
+    """Pack one file for the person who helps you.
 
+    In it are versions, the doctor's rows, ports and the states of beacons.
     No key, no place and no name is in it, and it says itself what is in it and what was left
     out. It opens no port and needs no passphrase. Look into it before you send it.
     """

@@ -61,11 +61,10 @@ class Result:
 Examples:
   fanal verify
   fanal verify --port /dev/ttyACM0 --json
-  fanal verify --air                       and hear the self-test that you squeeze
-  fanal verify --air --trigger             and hear one that begins by wire
+  fanal verify --air                   and hear the self-test that you squeeze
+  fanal verify --air --trigger         and hear one that begins by wire
   fanal verify --air --trigger --junit verify.xml
 
-\b
 Exit codes: 0 all is well, 1 a check failed, 3 no beacon answers, or another
 one, 4 identity, firmware, event or signature is not genuine, or the beacon was
 revoked, 5 settings differ, 7 the port or the radio cannot be used, which says
