@@ -3,11 +3,11 @@
 import hashlib
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from typing import Any
 
 from fanal.board_link import BoardLink
-from fanal.firmware_image import locate
+from fanal.firmware_image import Manifest, locate
 from fanal.running import look as running_on
 from fanal.status import Status, read_status
 
@@ -37,8 +37,9 @@ print(json.dumps(f))
 class Facts:
     """What a beacon is, as far as it can be known from the wire. Nothing here is secret.
 
-    firmware, built: SHA-256 over the sorted "path digest" lines of the files on the board, and of
-    those built here. image: the SHA-256 that its MicroPython's own descriptor names, or why none.
+    firmware, built: SHA-256 of the manifest that the files on the board would have, and of that of
+    those built here, as in the results of `fanal deploy`. image: the SHA-256 that its MicroPython's
+    own descriptor names, or why none.
     """
 
     name: str
@@ -71,16 +72,18 @@ def look(link: BoardLink, name: str) -> tuple[Facts, Status]:
     running = running_on(link)
     told = json.loads(link.run(_ASK))
     files = link.call("hashes")["files"]
-    built = locate().manifest.files
+    manifest = locate().manifest
+    built = manifest.files
     differing = sorted(
         path for path in files.keys() | built.keys() if files.get(path) != built.get(path)
     )
+    here = replace(manifest, version=status.version, files=files)
     facts = Facts(
         name=name, port=link.port, machine=status.machine, chip=status.chip, mac=status.mac,
         micropython=running.micropython,
         image=running.app.elf_sha256 if running.app else _NO_IMAGE,
-        version=status.version, firmware=_digest(files),
-        built=_digest(built), differing=tuple(differing), vault=status.vault,
+        version=status.version, firmware=digest(here),
+        built=digest(manifest), differing=tuple(differing), vault=status.vault,
         beacon_id=status.beacon_id, settings=status.settings, faults=status.faults,
         battery_mv=status.battery_mv, heap_free=(running.status or {}).get("heap_free", 0),
         abilities=tuple(sorted(_abilities(status, told))),
@@ -103,6 +106,6 @@ def _abilities(status: Status, told: Mapping[str, Any]) -> set[str]:
     return found
 
 
-def _digest(files: Mapping[str, str]) -> str:
-    lines = "".join(f"{path} {files[path]}\n" for path in sorted(files))
-    return hashlib.sha256(lines.encode()).hexdigest()
+def digest(manifest: Manifest) -> str:
+    """Return the SHA-256 of a manifest, hex."""
+    return hashlib.sha256(manifest.to_json().encode()).hexdigest()

@@ -12,8 +12,10 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import jinja2
+from fanal import beacon_name, chips
 
 from tests.hil import plots
+from tests.hil.options import is_virtual
 from tests.hil.outcome import FAIL, INFRA, PASS, SKIP, UNTRIED
 
 if TYPE_CHECKING:
@@ -67,13 +69,17 @@ def render(results: "Results", now: datetime) -> str:
         arguments=" ".join(results.arguments) or "none",
         host=_host(),
         beacons=[_beacon(results, spec) for spec in results.options.beacons],
+        virtual=[spec for spec in results.options.beacons if is_virtual(spec)],
+        suite=_by_file([result for result in results.results.values() if not result.beacon]),
+        chip=chips.shown,
+        shown=beacon_name.shown,
         faults=results.faults(),
         failed=[result for result in results.results.values() if result.kind == FAIL],
     )
 
 
 def verdict(counts: Any) -> str:
-    """Return what the whole run came to: the gravest of all."""
+    """Return the result of the whole run: the gravest of all."""
     return next((kind for kind in (FAIL, INFRA, PASS) if counts[kind]), SKIP)
 
 

@@ -1,5 +1,6 @@
 """All results of a run, on the side that prints: summary, exit code, JUnit, page."""
 
+import hashlib
 from collections import Counter
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
@@ -12,12 +13,16 @@ from tests.hil.options import Options
 from tests.hil.outcome import FAIL, INFRA, INFRA_EXIT_CODE, PASS, SKIP, UNTRIED
 
 _KINDS = {"passed": PASS, "skipped": SKIP, "failed": FAIL}
+_HERE = "tests/hil/"
 _GRAVITY = (PASS, SKIP, UNTRIED, INFRA, FAIL)
 
 
 @dataclass
 class Result:
-    """One test of one beacon. reason: why not PASS; seconds: of the wall."""
+    """One test of one beacon. reason: why not PASS; seconds: of the wall.
+
+    beacon: "" for a test of the suite itself.
+    """
 
     node: str
     beacon: str
@@ -34,6 +39,18 @@ class Result:
         others = inner.removesuffix("]").replace(self.beacon, "", 1).strip("-")
         return f"{told} ({others})" if others else told
 
+    @property
+    def anchor(self) -> str:
+        """Where it stands on the page."""
+        return "t-" + hashlib.sha256(self.node.encode()).hexdigest()[:12]
+
+    @property
+    def brief(self) -> str:
+        """Its reason in one line: of a failure what was asserted, or raised."""
+        lines = [line.strip() for line in self.reason.splitlines() if line.strip()]
+        told = [line[1:].strip() for line in lines if line.startswith("E ")]
+        return (told or lines[-1:] or [""])[0]
+
 
 class Results:
     """A plugin that gathers the reports of the suite, from workers too."""
@@ -47,6 +64,9 @@ class Results:
     def pytest_runtest_logreport(self, report: Any) -> None:
         """Take one phase of one test."""
         told = getattr(report, "hil", None)
+        if told is None and report.nodeid.startswith(_HERE):
+            told = {"beacon": "", "kind": report.outcome, "facts": None, "figures": [],
+                    "series": {}}  # fmt: skip
         if told is None:
             return
         result = self.results.setdefault(report.nodeid, Result(report.nodeid, told["beacon"]))
@@ -63,7 +83,7 @@ class Results:
 
     @property
     def counts(self) -> Counter[str]:
-        """How many tests came to what."""
+        """How many tests had which result."""
         return Counter(result.kind for result in self.results.values())
 
     def faults(self) -> list[Result]:

@@ -78,10 +78,60 @@ def test_every_outcome_is_told_by_a_word_and_a_sign(page):
 
 
 def test_everything_that_is_known_is_in_the_page(page):
-    for value in (FACTS["mac"], FACTS["image"], FACTS["firmware"], "K7Q29XMD", "1.28.0", "3012 ms",
+    for value in (FACTS["mac"], FACTS["image"], FACTS["firmware"], "K7Q2-9XMD", "1.28.0", "3012 ms",
                   "needs --radio", "unplugged", "0.1.0", "as built here", "2026-01-02 03:04 UTC",
-                  "it does not", "mpremote"):  # fmt: skip
+                  "it does not", "mpremote", "(chip ESP32-C3)"):  # fmt: skip
         assert value in page, value
+
+
+def test_a_virtual_beacon_is_called_one_below_the_title(page):
+    said = "times are the bench's, never a chip's"
+    assert said in page[: page.index("<main>")].replace("&#39;", "'")
+    real = report.render(gathered(one("a", PASS, beacon="/dev/x"), beacons=("/dev/x",)), NOW)
+    assert said not in real.replace("&#39;", "'")
+    both = report.render(gathered(one("a", PASS), beacons=("virtual", "/dev/x")), NOW)
+    assert "<strong>Virtual beacon</strong> (virtual): times" in both
+
+
+def test_a_failure_is_listed_with_its_reason_and_a_link_to_it():
+    told = "x.py:7: in test\n    assert 1 == 2\nE   assert 1 == 2\nE    +  where 1 is"
+    results = gathered(one("a", FAIL, longrepr=told), one("b", PASS))
+    page = report.render(results, NOW)
+    head = page[: page.index("<main>")]
+    (failed,) = [each for each in results.results.values() if each.kind == FAIL]
+    assert failed.brief == "assert 1 == 2"
+    assert f'<a href="#{failed.anchor}">a</a>' in head
+    assert "assert 1 == 2</span>" in head
+    assert page.count(f'id="{failed.anchor}"') == 1
+
+
+def test_a_limit_has_its_unit():
+    figures = [{"name": "heap lost", "value": 6, "unit": "bytes", "limit": 4096}]
+    assert "4096 bytes" in report.render(gathered(one("a", PASS, figures=figures)), NOW)
+
+
+def test_tests_of_no_beacon_count_and_are_shown():
+    plain = SimpleNamespace(nodeid="tests/hil/test_hil_x.py::test_of_itself", when="call",
+                            outcome="passed", longrepr=None, duration=0.1)  # fmt: skip
+    other = SimpleNamespace(**{**vars(plain), "nodeid": "tests/unit/test_x.py::test_other"})
+    results = gathered(one("a", PASS), plain, other)
+    assert results.counts == {PASS: 2}
+    page = report.render(results, NOW)
+    assert "The suite itself" in page
+    assert "of itself" in page
+    failed = SimpleNamespace(**{**vars(plain), "outcome": "failed", "longrepr": "E   no"})
+    assert report.verdict(gathered(one("a", PASS), failed).counts) == FAIL
+
+
+def test_the_digest_of_the_firmware_is_that_in_the_results_of_deploy():
+    from fanal.deploy import Bench
+    from fanal.firmware_image import FirmwareImage, Manifest
+
+    from tests.hil.preflight import digest
+
+    manifest = Manifest("0.1.0", 1, "1.28.0", "ab" * 32, {"main.py": "cd" * 32}, {"main.py": 3})
+    bench = SimpleNamespace(firmware=FirmwareImage(None, manifest))
+    assert digest(manifest) == Bench.firmware_sha256.fget(bench)
 
 
 def test_the_page_is_alone_in_the_world(page):
