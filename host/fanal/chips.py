@@ -61,6 +61,12 @@ def by_title(title: str) -> Chip:
     )
 
 
+def shown(name: str) -> str:
+    """Return a chip as people read it: "ESP32-C3" for "esp32c3" and "ESP32C3"."""
+    chip = CHIPS.get(name.lower().replace("-", ""))
+    return name if chip is None else chip.title
+
+
 def by_image_id(image_id: int) -> Chip | None:
     """Return the chip whose images carry this id, or None."""
     return next((chip for chip in CHIPS.values() if chip.image_id == image_id), None)

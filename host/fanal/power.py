@@ -44,12 +44,14 @@ class Budget:
     """What was reckoned for one board and profile.
 
     standby: consumer -> mAh a year with no event at all; event: consumer -> mAh of one event, on
-    top of standby. on_air_ma: while it transmits. usable_mah: of the cell.
+    top of standby. changed: what was set otherwise, by name. on_air_ma: while it transmits.
+    usable_mah: of the cell.
     """
 
     board: Board
     profile: str
     use: Use
+    changed: Mapping[str, float]
     settings: Mapping[str, int]
     figures: Mapping[str, Figure]
     airtime: Airtime
@@ -119,7 +121,7 @@ def budget(
     on_air_ma = _on_air_ma(value, max(settings["frame_ms"], board.adv_least_ms))
     start_s = (board.boot_ms + value["start_ms"]) / 1000
     return Budget(
-        board, profile, use, settings, figures, event, on_air_ma,
+        board, profile, use, changed, settings, figures, event, on_air_ma,
         use.capacity_mah * value["usable_percent"] / 100,
         _standby(value, use, settings, on_air_ma, start_s),
         _event(value, settings, event, on_air_ma, start_s),

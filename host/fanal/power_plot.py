@@ -1,6 +1,7 @@
 """Months of life over events a month, as a picture: one line for each board and profile."""
 
 import io
+import textwrap
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -12,6 +13,7 @@ from fanal.power_schedule import CARRIED
 
 MOST_EVENTS = 10  # a month
 _STEPS = 100
+_TITLE_LETTERS = 80  # in a line
 _TICKS = (0.01, 0.02, 0.05, 0.1, 0.2, 0.3, 0.5, 1, 2, 3, 6, 12, 24, 48)
 
 # told apart without colour too: by marker, and by the kind of line
@@ -59,7 +61,6 @@ def _draw(ax: Any, budgets: Sequence[Budget]) -> None:
             markersize=5,
             linestyle="--" if budget.profile == CARRIED else "-",
         )
-    use = order[0].use
     ax.set_yscale("log")
     low, high = ax.get_ylim()
     ax.set_yticks(_TICKS, [f"{months:g}" for months in _TICKS])
@@ -71,13 +72,21 @@ def _draw(ax: Any, budgets: Sequence[Budget]) -> None:
     ax.set_xlim(0, MOST_EVENTS)
     ax.set_xlabel("events a month")
     ax.set_ylabel("months on one charge")
-    ax.set_title(
-        f"Reckoned, not measured: {use.capacity_mah:g} mAh,"
-        f" {use.touches_per_day:g} touches a day, {use.self_tests_per_year:g} self-tests a year",
-        fontsize=10,
-    )
+    ax.set_title(_title(order[0]), fontsize=10)
     ax.grid(alpha=0.3)
     ax.figure.legend(loc="outside lower center", ncols=2, frameon=False)
+
+
+def _title(budget: Budget) -> str:
+    use = budget.use
+    lines = [
+        f"Calculated, not measured: {use.capacity_mah:g} mAh,"
+        f" {use.touches_per_day:g} touches a day, {use.self_tests_per_year:g} self-tests a year"
+    ]
+    if use.is_loaded:
+        lines[0] += ", something on the sensor"
+    changed = [f"{name}={value:g}" for name, value in sorted(budget.changed.items())]
+    return "\n".join([*lines, *textwrap.wrap(", ".join(changed), _TITLE_LETTERS)])
 
 
 def _no_date(kind: str) -> dict[str, None]:

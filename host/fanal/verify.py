@@ -7,7 +7,7 @@ says nothing about the beacon.
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 
-from fanal import certificate
+from fanal import certificate, chips
 from fanal.beacon_lookup import require_attached
 from fanal.beacon_name import shown
 from fanal.error import BoardRefused, DeviceError, FanalError, IntegrityError, ReadBackError
@@ -180,7 +180,7 @@ def _chip(status: Status) -> Check:
     if status.chip == _UNKNOWN_CHIP:
         # it answers and computes as any beacon does, and would never transmit
         return _bad("chip", f"{status.machine}: no pins known, a squeeze does nothing", _FAILED)
-    return _good("chip", status.chip)
+    return _good("chip", chips.shown(status.chip))
 
 
 def _files(board: Board, manifest: Mapping[str, str]) -> Check:

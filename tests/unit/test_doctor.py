@@ -321,7 +321,7 @@ def test_images(image):
     )  # fmt: skip
     (some,) = own.images(found(image, images={"esp32": MICROPYTHON}))
     assert (some.outcome, some.reason) == (
-        OK, f"MicroPython {MICROPYTHON} for esp32; none for esp32c3",
+        OK, f"MicroPython {MICROPYTHON} for ESP32; none for ESP32-C3",
     )  # fmt: skip
     damaged = IntegrityError("An image is damaged.", "Add it again.")
     (bad,) = own.images(found(image, images=damaged))

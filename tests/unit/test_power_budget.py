@@ -290,6 +290,18 @@ def test_so_it_does_of_what_is_worse(use, changed, months):
     assert budget(BOARDS["esp32c3"], FIXED, use, changed).months == pytest.approx(months, rel=0.05)
 
 
+def test_the_picture_says_what_was_changed(tmp_path):
+    pytest.importorskip("matplotlib", reason="needs the extra `plot`")
+    changed = {"alert_s": 300, "board_ua": 3800}
+    path = tmp_path / "life.svg"
+    power_plot.plot([budget(BOARDS["esp32"], FIXED, Use(is_loaded=True), changed)], path)
+    title = power_plot._title(budget(BOARDS["esp32"], FIXED, Use(is_loaded=True), changed))
+    assert title.splitlines()[1] == "alert_s=300, board_ua=3800"
+    assert "something on the sensor" in title
+    assert power_plot._title(budget(BOARDS["esp32"], FIXED, Use())).count("\n") == 0
+    assert path.stat().st_size > 1000
+
+
 def test_what_is_no_setting_and_no_figure_is_shown_what_there_is():
     with pytest.raises(UsageError) as caught:
         budget(BOARDS["esp32"], "fixed", Use(), {"nonsense": 3})

@@ -4,6 +4,7 @@ import hashlib
 from dataclasses import dataclass
 from pathlib import Path
 
+from fanal import chips
 from fanal.doctor.finding import Finding, bad, doubtful, good
 from fanal.doctor.system import System
 from fanal.error import FanalError
@@ -71,8 +72,13 @@ def images(found: Own) -> list[Finding]:
                 "fanal image add FILE",
             )
         ]
-    text = f"MicroPython {MICROPYTHON} for {', '.join(ready)}"
-    return [good("images", text + (f"; none for {', '.join(missing)}" if missing else ""))]
+    text = f"MicroPython {MICROPYTHON} for {', '.join(map(chips.shown, ready))}"
+    return [
+        good(
+            "images",
+            text + (f"; none for {', '.join(map(chips.shown, missing))}" if missing else ""),
+        )
+    ]
 
 
 def fleet(system: System, fleet_dir: Path, problem: FanalError | None) -> list[Finding]:
