@@ -77,7 +77,7 @@ class ImageStore:
         if not found:
             raise EnvironmentFault(
                 f"There is no image of MicroPython {version} for {chip.title} on this computer.",
-                f"Run `fanal image get --chip {chip.name}`, or `fanal image add FILE`.",
+                f"Run `fanal image get --chip {chip.name} --pin`, or `fanal image add FILE`.",
                 code="no_image",
             )
         if len(found) > 1:

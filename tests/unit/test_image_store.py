@@ -126,7 +126,7 @@ def test_no_image_says_how_to_get_one(store, put):
     with pytest.raises(EnvironmentFault) as caught:
         store.for_chip(C3)
     assert (caught.value.code, caught.value.exit_code) == ("no_image", 7)
-    assert "fanal image get --chip esp32c3" in caught.value.hint
+    assert "fanal image get --chip esp32c3 --pin" in caught.value.hint
     assert "fanal image add" in caught.value.hint
     assert store.for_chip(C3, "1.27.0").version == "1.27.0"
 
