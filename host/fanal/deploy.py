@@ -14,9 +14,10 @@ from fanal.batch import DONE, FAILED, INFRA, Batch, Result
 from fanal.batch_list import Row
 from fanal.beacon_name import shown as shown_id
 from fanal.board_link import BoardLink
-from fanal.error import BoardLost, FanalError, UsageError, is_infra
+from fanal.error import BoardLost, FanalError, IntegrityError, UsageError, is_infra
 from fanal.firmware_image import FirmwareImage
-from fanal.flash import APPEAR_S, Flashed, Images, Plan, Progress, flash
+from fanal.flash import APPEAR_S, flash
+from fanal.flash_plan import Flashed, Images, Plan, Progress
 from fanal.keyring import Station
 from fanal.provision import Request, provision
 from fanal.registry import PROVISIONED, VERIFIED, Registry
@@ -80,7 +81,9 @@ def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = No
     progress = progress or Progress()
     board = _Board(time.monotonic())
 
-    def known(mac: str, chip: str) -> None:
+    def known(mac: str, chip: str, beacon_id: str | None) -> None:
+        if beacon_id is not None:
+            _require_ours(bench, beacon_id)
         if batch.row_of(mac) is None and not bench.move:
             _require_not_elsewhere(bench, batch, mac)
         board.row = batch.assign(mac, chip)
@@ -104,6 +107,19 @@ def deploy(port: str, bench: Bench, batch: Batch, progress: Progress | None = No
         return Deployed(port, result, None, True)
     except FanalError as problem:
         return Deployed(port, _stopped(batch, board, problem), problem, True)
+
+
+def _require_ours(bench: Bench, beacon_id: str) -> None:
+    """Refuse a beacon of another fleet before anything on it is changed."""
+    with Registry(bench.registry) as registry:
+        if registry.find(beacon_id) is None:
+            raise IntegrityError(
+                f"This board is beacon {shown_id(beacon_id)}, which is not of this fleet;"
+                " it was not touched.",
+                "If it belongs to another fleet, use it there. If not, erase it:"
+                f" `fanal provision --wipe {beacon_id}`.",
+                code="foreign",
+            )
 
 
 def _require_not_elsewhere(bench: Bench, batch: Batch, mac: str) -> None:

@@ -1,24 +1,25 @@
 """Make a board of any state one that runs this release: image, `vault` partition, firmware.
 
-What is right already is left as it is, so that a second run writes nothing. The vault is never
-erased on a board that has one; `fanal retire` alone does that. If the board's present table
-cannot be read (it is blank, or an earlier run was cut short), nothing says that no vault is there,
-and nothing is erased either.
+What is right already is left as it is, so that a second run writes nothing. esptool writes the
+image and nothing behind it: the vault's place is looked at by the board itself, once it runs and
+has said who it is (vault_place.py). `fanal retire` alone erases a vault.
 """
 
-import contextlib
-from collections.abc import Callable
-from dataclasses import dataclass
-from typing import Protocol
-
-from fanal import esp_image, esptool_run, partition_table
-from fanal.chips import Chip
+from fanal import esp_image, esptool_run, vault_place
 from fanal.error import BoardLost, DeviceError, FanalError, ReadBackError
 from fanal.esp_image import EspImage
-from fanal.esptool_run import DEFAULT_BAUD, ChipFound, Part
+from fanal.esptool_run import ChipFound, Part
 from fanal.firmware_image import FirmwareImage
+from fanal.flash_plan import (
+    Flashed,
+    Images,
+    Plan,
+    Progress,
+    image_for,
+    require_place_for_vault,
+)
 from fanal.install import Installed, install
-from fanal.partition_table import VAULT, ImageError, Partition
+from fanal.partition_table import VAULT
 from fanal.repl import Repl
 from fanal.running import Running, look
 from fanal.serial_port import come_back
@@ -26,77 +27,10 @@ from fanal.serial_port import come_back
 _GLANCE_S = 1.5  # to a prompt of a board that runs: longer is asleep, or has nothing to run
 _BOOT_S = 12.0  # from a reset to the first prompt; a blank file system is formatted meanwhile
 APPEAR_S = 8.0  # from a reset until a port of the board's own USB is there again
-_FLASH_BYTES = 4 << 20  # what every board has at least: a larger one is used as if it had this
+FLASH_BYTES = 4 << 20  # what every board has at least: a larger one is used as if it had this
 # Of a file system that was laid out for another table: its first blocks say that it is there.
 _STALE_BYTES = 0x10000
 _NOT_RUNNING = ("no_answer", "nothing_to_run", "garbage", "silent")
-
-
-class Images(Protocol):
-    """Where images come from: an ImageStore, or one file."""
-
-    def for_chip(self, chip: Chip) -> EspImage:
-        """Return the image for a chip. Raises FanalError if there is none."""
-
-
-@dataclass(frozen=True)
-class OneImage:
-    """The images of somebody who insists on one. A chip that it is not for is refused."""
-
-    image: EspImage
-
-    def for_chip(self, _: Chip) -> EspImage:
-        """Return it."""
-        return self.image
-
-
-@dataclass(frozen=True)
-class Plan:
-    """How a board is to be flashed.
-
-    again: write the image even if it is there, and format the file system (not the vault).
-    disturb: also a beacon that is in an event.
-    """
-
-    baud: int = DEFAULT_BAUD
-    again: bool = False
-    disturb: bool = False
-
-
-@dataclass(frozen=True)
-class Flashed:
-    """A board that runs this release. mac: "aa:bb:cc:dd:ee:ff".
-
-    beacon_id: None without an identity. image_written: False if the image was right. written,
-    removed: files of the firmware.
-    """
-
-    mac: str
-    chip: str
-    micropython: str
-    image_sha256: str
-    firmware: str
-    beacon_id: str | None
-    image_written: bool
-    written: tuple[str, ...]
-    removed: tuple[str, ...]
-
-    @property
-    def changed(self) -> bool:
-        """Whether anything was not as it should be."""
-        return self.image_written or bool(self.written or self.removed)
-
-
-@dataclass
-class Progress:
-    """What is told on the way. step: what begins now; share: how much of it is done, 0 to 1.
-
-    known: called with MAC address and chip before anything is written; it may raise FanalError.
-    """
-
-    step: Callable[[str], None] = lambda _: None
-    share: Callable[[float], None] = lambda _: None
-    known: Callable[[str, str], None] = lambda *_: None
 
 
 def flash(
@@ -117,33 +51,33 @@ def flash(
         return done
     progress.step("Asking the chip")
     found, table = esptool_run.read_table(port, plan.baud)
-    image = _image_for(found.chip, images)
-    progress.known(found.mac, found.chip.name)
-    parts = _parts(image, _readable(table), plan)
-    if _readable(table) is not None:
+    image = image_for(found.chip, images)
+    progress.known(found.mac, found.chip.name, None)
+    if require_place_for_vault(table):
         # it may only have been asleep; the chip was started anew just now
         port = come_back(port, found.mac, APPEAR_S)
         done = _updated(port, images, firmware, plan, progress, _GLANCE_S, APPEAR_S)
         if done is not None:
             return done
     progress.step("Writing MicroPython")
-    port = _written(port, found, parts, plan, progress)
-    done = _booted(port, found.mac, image, firmware, progress)
-    if done is None and not plan.again:
+    port = _written(port, found, image, plan, progress)
+    done = _booted(port, found.mac, image, firmware, plan.again, progress)
+    if done is None:
         # what keeps it from starting is in its file system: no keys are there
         progress.step("Formatting its file system")
         port = come_back(port, found.mac, APPEAR_S)
         # whoever waits for it to start may have taken it off meanwhile
         _require_same(port, found.mac, esptool_run.identify(port).mac)
         esptool_run.erase(port, found.chip, VAULT.end, _STALE_BYTES)
-        done = _booted(port, found.mac, image, firmware, progress)
+        done = _booted(port, found.mac, image, firmware, True, progress)
     if done is None:
         raise _does_not_start(port)
     return done
 
 
-def _written(port: str, found: ChipFound, parts: list[Part], plan: Plan, progress: Progress) -> str:
-    """Write the parts to the board that was asked before; return where it is now."""
+def _written(port: str, found: ChipFound, image: EspImage, plan: Plan, progress: Progress) -> str:
+    """Write the image to the board that was asked before; return where it is now."""
+    parts = [Part(image.flash_offset, esp_image.with_vault(image, FLASH_BYTES))]
     shares: list[float] = []
 
     def on_share(share: float) -> None:
@@ -187,11 +121,11 @@ def _updated(
             _require_no_loose_keys(repl, running)
             if running.chip is None:
                 raise _no_chip_of_ours(port, running.machine)
-            image = _image_for(running.chip, images)
+            image = image_for(running.chip, images)
             if plan.again or running.mac is None or not _is_right(running, image):
                 return None
-            progress.known(running.mac, running.chip.name)
-            return _installed(repl, running.mac, image, firmware, progress)
+            progress.known(running.mac, running.chip.name, _keyed_id(running))
+            return _installed(repl, running.mac, image, firmware, False, progress)
     except DeviceError as problem:
         if problem.code not in _NOT_RUNNING:
             raise
@@ -203,6 +137,7 @@ def _booted(
     mac: str,
     image: EspImage,
     firmware: FirmwareImage,
+    formats: bool,
     progress: Progress,
 ) -> Flashed | None:
     """Finish a board whose image was just written: it starts, says what it is, gets its files.
@@ -221,7 +156,7 @@ def _booted(
                     "Run the command again.",
                     port=port,
                 )
-            done = _installed(repl, mac, image, firmware, progress)
+            done = _installed(repl, mac, image, firmware, formats, progress)
     except DeviceError as problem:
         if problem.code not in ("no_answer", "nothing_to_run"):
             raise
@@ -230,11 +165,17 @@ def _booted(
 
 
 def _installed(
-    repl: Repl, mac: str, image: EspImage, firmware: FirmwareImage, progress: Progress
+    repl: Repl,
+    mac: str,
+    image: EspImage,
+    firmware: FirmwareImage,
+    formats: bool,
+    progress: Progress,
 ) -> Flashed:
     progress.step("Comparing the firmware")
+    vault_place.clear(repl)
     done: Installed = install(
-        repl, firmware,
+        repl, firmware, formats=formats,
         on_writing=lambda: progress.step("Installing the firmware"), on_share=progress.share,
     )  # fmt: skip
     if done.changed:
@@ -250,13 +191,19 @@ def _installed(
         )
     return Flashed(
         mac, image.chip.name, image.version, image.sha256, firmware.manifest.version,
-        status.get("id"), False, done.written, done.removed,
+        status.get("id"), False, done.written, done.removed, done.formatted,
     )  # fmt: skip
+
+
+def _keyed_id(running: Running) -> str | None:
+    """Return the id of a beacon that holds an event key: it was given one by somebody."""
+    status = running.status or {}
+    return status.get("id") if status.get("provisioned") is True else None
 
 
 def _is_right(running: Running, image: EspImage) -> bool:
     """Whether a board runs this image, with our partitions."""
-    wanted = esp_image.layout(image, _FLASH_BYTES)
+    wanted = esp_image.layout(image, FLASH_BYTES)
     places = [(p.label, p.type, p.subtype, p.address, p.size) for p in wanted]
     there = [(p.label, p.type, p.subtype, p.address, p.size) for p in running.partitions]
     return running.app == image.app and there == sorted(places, key=lambda place: place[3])
@@ -293,55 +240,6 @@ def _require_same(port: str, before: str, after: str | None) -> None:
             code="other_board",
             port=port,
         )
-
-
-# -- what is written
-
-
-def _image_for(chip: Chip, images: Images) -> EspImage:
-    """Return the image for a chip. Raises DeviceError before anything is erased."""
-    if not chip.supported:
-        raise DeviceError(
-            f"There is no Fanal for the {chip.title}; nothing was changed.",
-            "Use an ESP32, ESP32-C3 or ESP32-S3.",
-            code="unsupported",
-        )
-    image = images.for_chip(chip)
-    if image.chip != chip:
-        raise DeviceError(
-            f"The board has an {chip.title}, and the image is for an {image.chip.title};"
-            " nothing was changed.",
-            "Run the command without --image: it takes the right one.",
-            code="wrong_chip",
-        )
-    return image
-
-
-def _parts(image: EspImage, there: tuple[Partition, ...] | None, plan: Plan) -> list[Part]:
-    """Return what is to be written. there: the partitions that the board has now, None if unknown.
-
-    A vault that is somewhere else holds keys: such a board is refused.
-    """
-    vaults = [p for p in there or () if p.label == VAULT.label]
-    if any(p.address != VAULT.address or p.size != VAULT.size for p in vaults):
-        raise DeviceError(
-            "This board keeps its keys at another place than this release does.",
-            "Retire it with the release that made it, then flash it.",
-            code="layout",
-        )
-    parts = [Part(image.flash_offset, esp_image.with_vault(image, _FLASH_BYTES))]
-    stale = b"\xff" * _STALE_BYTES
-    # What is to be blank comes first: once the new table is there, nothing says that it is not.
-    if there is not None and not vaults:
-        # what lies there belongs to nobody any more, and would look like a vault that is spoiled
-        return [Part(VAULT.address, b"\xff" * VAULT.size + stale), *parts]
-    return [Part(VAULT.end, stale), *parts] if plan.again else parts
-
-
-def _readable(table: bytes) -> tuple[Partition, ...] | None:
-    with contextlib.suppress(ImageError):
-        return partition_table.parse(table)
-    return None
 
 
 # -- what cannot be

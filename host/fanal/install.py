@@ -12,7 +12,7 @@ from typing import Any
 
 from fanal.error import DeviceError, ReadBackError
 from fanal.firmware_image import FirmwareImage
-from fanal.repl import Repl, ScriptFailed
+from fanal.repl import HALF_WRITTEN, Repl, ScriptFailed
 
 _ROOT_FILES = ("boot.py", "main.py")
 _LIBRARY = "lib"
@@ -36,7 +36,7 @@ def see(path):
             digest.update(memoryview(buffer)[:n])
     found[path] = hexlify(digest.digest()).decode()
 for name in os.listdir("/"):
-    if name in {(*_ROOT_FILES, _LIBRARY)!r} or name.endswith(".new"):
+    if name in {(*_ROOT_FILES, _LIBRARY)!r} or name.endswith({HALF_WRITTEN!r}):
         see(name)
 print(json.dumps(found))
 """
@@ -63,10 +63,11 @@ vfs.mount(vfs.VfsLfs2(flash, readsize=32, progsize=32, lookahead=32), "/")
 
 @dataclass(frozen=True)
 class Installed:
-    """What had to be done. written, removed: paths on the board."""
+    """What had to be done. written, removed: paths on the board. formatted: a file system made."""
 
     written: tuple[str, ...]
     removed: tuple[str, ...]
+    formatted: bool
 
     @property
     def changed(self) -> bool:
@@ -78,33 +79,38 @@ def install(
     repl: Repl,
     image: FirmwareImage,
     *,
+    formats: bool = False,
     on_writing: Callable[[], None] = lambda: None,
     on_share: Callable[[float], None] = lambda _: None,
 ) -> Installed:
     """Make the files of the board those of the image, and read them back.
 
-    on_writing: called if anything differs. on_share: told how much is done, 0 to 1. Raises
-    ReadBackError, DeviceError, BoardLost; run it again after any of them. What is not the
-    firmware's (settings, a vault file) is not touched.
+    formats: make its file system anew first, whatever is in it. on_writing: called if anything
+    differs. on_share: told how much is done, 0 to 1. Raises ReadBackError, DeviceError, BoardLost;
+    run it again after any of them. What is not the firmware's (settings, a vault file) is not
+    touched otherwise.
     """
     wanted = image.manifest.files
+    if formats:
+        repl.run(_FORMAT)
     there = _files(repl)
     written = sorted((p for p in wanted if there.get(p) != wanted[p]), key=_urgency)
     removed = sorted(path for path in there if path not in wanted)
     if written or removed:
         on_writing()
-        _require_file_system(repl)
+        formats = _has_no_file_system(repl) or formats
+    # what an interrupted run left half written goes first: its name is used again
+    _remove(repl, [path for path in removed if path.endswith(HALF_WRITTEN)])
     _make_folders(repl, written)
     _write(repl, image, written, on_share)
-    for path in removed:
-        repl.run(f"import os\nos.remove({path!r})")
+    _remove(repl, [path for path in removed if not path.endswith(HALF_WRITTEN)])
     if (written or removed) and _files(repl) != wanted:
         raise ReadBackError(
             "The firmware on the board is not what was written.",
             "Run the command again; if it fails again, the flash of the board is worn out.",
             port=repl.port,
         )
-    return Installed(tuple(written), tuple(removed))
+    return Installed(tuple(written), tuple(removed), formats)
 
 
 def _files(repl: Repl) -> dict[str, str]:
@@ -123,19 +129,26 @@ def _files(repl: Repl) -> dict[str, str]:
     return {str(path): str(digest) for path, digest in found.items()}
 
 
-def _require_file_system(repl: Repl) -> None:
-    """Make a file system on a board that has none; one that is there is never formatted."""
+def _has_no_file_system(repl: Repl) -> bool:
+    """Return whether a board had no file system and got one; what is there is never formatted."""
     try:
         repl.run(_TRY)
     except ScriptFailed as problem:
         if problem.errno in _NO_FILE_SYSTEM:
             repl.run(_FORMAT)
-        elif problem.errno != _NO_ROOM:
+            return True
+        if problem.errno != _NO_ROOM:
             raise
+    return False
 
 
 def _urgency(path: str) -> tuple[bool, str]:
     return (path in _ROOT_FILES, path)
+
+
+def _remove(repl: Repl, paths: list[str]) -> None:
+    for path in paths:
+        repl.run(f"import os\nos.remove({path!r})")
 
 
 def _make_folders(repl: Repl, paths: list[str]) -> None:

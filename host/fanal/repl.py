@@ -25,6 +25,7 @@ from fanal.error import BoardLost, DeviceError, FanalError
 # its remarks on stdout would spoil our results; redirecting stdout would swallow other threads'
 transport_serial.print = lambda *_: None
 
+HALF_WRITTEN = ".new"  # behind the name of a file until it is whole
 ANSWER_S = 30.0
 ATTACH_S = 20.0
 READ_S = 5.0
@@ -159,7 +160,7 @@ class Repl:
 
         Raises ScriptFailed, BoardLost. It is not read back: see install.py.
         """
-        temporary = path + ".new"
+        temporary = path + HALF_WRITTEN
         head = f"import os\nfrom binascii import a2b_base64 as d\nf=open({temporary!r},'wb')\n"
         for at in range(0, len(content), _CHUNK_BYTES):
             chunk = base64.b64encode(content[at : at + _CHUNK_BYTES])

@@ -7,7 +7,8 @@ import sys
 
 from fanal import esp_image, firmware_image
 from fanal.board_link import BoardLink
-from fanal.flash import Flashed, Plan, Progress, flash
+from fanal.flash import flash
+from fanal.flash_plan import Flashed, Plan, Progress
 from fanal.partition_table import VAULT
 from fanal.provision import Request, provision
 from fanal.sim.synthetic import synthetic_image

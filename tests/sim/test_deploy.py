@@ -21,28 +21,21 @@ from fanal.batch import DONE, FAILED, INFRA, OPEN, Batch
 from fanal.batch_list import count_rows
 from fanal.board_link import BoardLink
 from fanal.error import UsageError
-from fanal.flash import Plan, Progress
+from fanal.flash_plan import Plan, Progress
 from fanal.image_store import ImageStore
 from fanal.keyring import Keyring
 from fanal.registry import REGISTRY_FILE, VERIFIED, Registry
 from fanal.sim.flash import Cut
 from fanal.sim.synthetic import synthetic_image
-from fanal.sim.world import World
 from fanal_protocol import keys
 
-from tests.sim.sitting import PaperImages, fanal, vault
+from tests.sim.sitting import PaperImages, fanal, provisioned, vault
 from tests.unit.paper_fleet import PaperFleet
 
 pytestmark = pytest.mark.sim
 
 PASSPHRASE = "correct horse battery staple"
 KINDS = ("esp32", "esp32c3", "esp32s3")
-
-
-@pytest.fixture
-async def world():
-    async with World(hands=True) as world:
-        yield world
 
 
 @pytest.fixture(scope="session")
@@ -426,3 +419,17 @@ async def test_one_board_without_a_list_goes_on_in_the_same_batch(desk):
     answer = json.loads(said.splitlines()[-1])
     assert answer["counts"] == {DONE: 1, FAILED: 0, INFRA: 0, OPEN: 0}
     assert len(list((at.fleet_dir / "batches").iterdir())) == 1
+
+
+async def test_a_beacon_of_another_fleet_is_not_even_updated(world, tmp_path, bench):
+    _, made = bench
+    board = world.add_board("b1")
+    (tmp_path / "other").mkdir()
+    other = PaperFleet(tmp_path / "other", 90)
+    await provisioned(board, other)
+    other.registry.close()
+    before = board.flash_bytes()
+    with Batch.create(tmp_path / "batch", count_rows(1, "depot")) as batch:
+        done = await deployed(board, made, batch)
+        assert (done.problem.code, done.result, done.problem.exit_code) == ("foreign", None, 4)
+    assert board.flash_bytes() == before

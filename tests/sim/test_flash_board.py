@@ -6,37 +6,16 @@ import pytest
 
 pytest.importorskip("bumble", reason="needs the extra `sim`")
 
-from fanal import flash
 from fanal.chips import CHIPS
 from fanal.error import FanalError
-from fanal.flash import OneImage
+from fanal.flash_plan import OneImage
 from fanal.partition_table import VAULT
 from fanal.sim.chip import BOOT_LOOP
 from fanal.sim.world import World
 
 from tests.sim.sitting import PaperImages, flashed, is_ready, provisioned, status, vault
-from tests.unit.paper_fleet import PaperFleet
 
-pytestmark = pytest.mark.sim
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """A virtual board starts at once or never."""
-    monkeypatch.setattr(flash, "_BOOT_S", 3.0)
-
-
-@pytest.fixture
-async def world():
-    async with World(hands=True) as world:
-        yield world
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
+pytestmark = [pytest.mark.sim, pytest.mark.usefixtures("impatient")]
 
 
 @pytest.mark.parametrize("chip", ["esp32", "esp32c3", "esp32s3"])
@@ -87,10 +66,11 @@ async def test_only_files_that_differ_are_written(world):
     board = world.add_board("b1")
     await spoil(board, "with open('/lib/beacon/life.mpy','wb') as file: file.write(b'x')\n"
                        "import os; os.remove('/main.py')\n"
-                       "with open('/lib/beacon/life.py','w') as file: file.write('x')")  # fmt: skip
+                       "with open('/lib/beacon/life.py','w') as file: file.write('x')\n"
+                       "with open('/lib/beacon/life.mpy.new','w') as file: file.write('x')")  # fmt: skip
     done = await flashed(board)
     assert (done.written, done.removed) == (
-        ("lib/beacon/life.mpy", "main.py"), ("lib/beacon/life.py",)
+        ("lib/beacon/life.mpy", "main.py"), ("lib/beacon/life.mpy.new", "lib/beacon/life.py")
     )  # fmt: skip
     assert not done.image_written
 

@@ -6,36 +6,14 @@ import pytest
 
 pytest.importorskip("bumble", reason="needs the extra `sim`")
 
-from fanal import flash
 from fanal.error import FanalError
 from fanal.partition_table import VAULT
 from fanal.sim.flash import Cut
 from fanal.sim.synthetic import synthetic_image
-from fanal.sim.world import World
 
 from tests.sim.sitting import fanal, flashed, is_ready
-from tests.unit.paper_fleet import PaperFleet
 
-pytestmark = pytest.mark.sim
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """A virtual board starts at once or never."""
-    monkeypatch.setattr(flash, "_BOOT_S", 3.0)
-
-
-@pytest.fixture
-async def world():
-    async with World(hands=True) as world:
-        yield world
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
+pytestmark = [pytest.mark.sim, pytest.mark.usefixtures("impatient")]
 
 
 @pytest.mark.parametrize("count", [2_500, 30_000, 60_000, 110_000])

@@ -2,6 +2,7 @@
 
 import asyncio
 import os
+from pathlib import Path
 
 import pytest
 
@@ -9,34 +10,15 @@ pytest.importorskip("bumble", reason="needs the extra `sim`")
 
 from fanal import firmware_image, flash
 from fanal.error import FanalError
-from fanal.flash import Plan, Progress
+from fanal.flash_plan import Plan, Progress
 from fanal.install import install
+from fanal.partition_table import VAULT
 from fanal.repl import Repl
-from fanal.sim.world import World
+from fanal.vault_place import RECORD_BEGINS
 
-from tests.sim.sitting import PaperImages, flashed, provisioned, status
-from tests.unit.paper_fleet import PaperFleet
+from tests.sim.sitting import PaperImages, flashed, provisioned, status, vault
 
-pytestmark = pytest.mark.sim
-
-
-@pytest.fixture(autouse=True)
-def impatient(monkeypatch):
-    """A virtual board starts at once or never."""
-    monkeypatch.setattr(flash, "_BOOT_S", 3.0)
-
-
-@pytest.fixture
-async def world():
-    async with World(hands=True) as world:
-        yield world
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
+pytestmark = [pytest.mark.sim, pytest.mark.usefixtures("impatient")]
 
 
 async def with_firmware(board):
@@ -95,3 +77,45 @@ async def test_a_board_that_came_in_the_place_of_one_that_does_not_start(world, 
         )  # fmt: skip
     assert caught.value.code == "other_board"
     assert beacon.flash_bytes() == before
+
+
+async def test_a_beacon_that_came_in_the_place_of_a_board_without_a_vault(world, fleet, tmp_path):
+    """Between reading and writing nobody can look; so nothing that could be a key is written."""
+    stock, beacon = world.add_board("b1", stock=True), world.add_board("b2")
+    known = await provisioned(beacon, fleet)
+    keys = vault(beacon)
+    port = tmp_path / "port"
+    port.symlink_to(os.readlink(stock.port))
+
+    def step(text):
+        if text == "Writing MicroPython":
+            port.unlink()
+            port.symlink_to(os.readlink(beacon.port))
+
+    with pytest.raises(FanalError) as caught:
+        await asyncio.to_thread(
+            flash.flash, str(port), PaperImages(), firmware_image.locate(), Plan(),
+            Progress(step=step),
+        )  # fmt: skip
+    assert caught.value.code == "other_board"
+    assert vault(beacon) == keys
+    assert (await status(beacon))["id"] == known.beacon_id
+
+
+async def test_a_vault_that_cannot_be_read_is_left_for_a_person_to_decide(world, fleet):
+    board = world.add_board("b1")
+    await provisioned(board, fleet)
+    record = vault(board).index(RECORD_BEGINS)
+    board.power_off()
+    board.flash.program(VAULT.address + record + 20, bytes(8))
+    board.power_on()
+    spoiled = vault(board)
+    for again in (False, True):
+        await flashed(board, again=again)
+        assert vault(board) == spoiled
+    assert "vault_corrupt" in (await status(board))["faults"]
+
+
+def test_a_record_begins_as_the_firmware_writes_it():
+    source = Path(firmware_image.__file__).parents[2] / "firmware" / "beacon" / "vault.py"
+    assert f"_MAGIC = {RECORD_BEGINS!r}".replace("'", '"') in source.read_text()

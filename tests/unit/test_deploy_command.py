@@ -120,9 +120,9 @@ def test_ctrl_c_ends_a_watch_with_its_account_and_breaks_off_all_else(folder, mo
 
     monkeypatch.setattr(side_by_side, "run", interrupted)
     with Batch.create(folder, count_rows(1, "depot")) as batch:
-        assert deploy._run([], None, batch, watch=True, as_json=False) == []
+        assert deploy._run([], None, batch, is_all=False, watch=True, as_json=False) == []
         with pytest.raises(KeyboardInterrupt):
-            deploy._run([], None, batch, watch=False, as_json=False)
+            deploy._run([], None, batch, is_all=False, watch=False, as_json=False)
 
 
 def test_a_watch_of_one_port_begins_no_other_that_is_there_already(folder, tmp_path, monkeypatch):
@@ -133,7 +133,7 @@ def test_a_watch_of_one_port_begins_no_other_that_is_there_already(folder, tmp_p
     here = ports[:2]
     monkeypatch.setattr(serial_port, "attached", lambda: here)
     with Batch.create(folder, count_rows(3, "depot")) as batch:
-        newcomers = deploy._Newcomers(batch, [ports[0].port])
+        newcomers = deploy._Newcomers(batch, begins_all=False)
         assert newcomers.look() == []
         here = ports
         assert newcomers.look() == [ports[2].port]
@@ -146,7 +146,7 @@ def test_a_watch_begins_what_is_plugged_in_and_not_what_only_woke_up(folder, tmp
     here: list[Attached] = []
     monkeypatch.setattr(serial_port, "attached", lambda: here)
     with Batch.create(folder, count_rows(3, "depot")) as batch:
-        newcomers = deploy._Newcomers(batch, [])
+        newcomers = deploy._Newcomers(batch, begins_all=True)
         here[:] = ports
         assert newcomers.look() == [port.port for port in ports]
         assert newcomers.look() == []

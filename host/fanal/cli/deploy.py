@@ -31,8 +31,8 @@ LABELS = "labels.pdf"
 Examples:
   fanal deploy --site shelter-3             the board on the only port
   fanal deploy --site shelter-3 --all       all that are attached, side by side
-  fanal deploy --batch spring --list beacons.csv --watch
-  fanal deploy --batch spring --watch       go on, after whatever stopped it
+  fanal deploy --batch spring --list beacons.csv --all --watch
+  fanal deploy --batch spring --all         go on, after whatever stopped it
   fanal deploy --batch spring --give-up 37  the board of row 37 is broken
 
 \b
@@ -106,7 +106,7 @@ def deploy_command(
     from fanal.batch import Batch
     from fanal.deploy import Bench
     from fanal.firmware_image import locate
-    from fanal.flash import Plan
+    from fanal.flash_plan import Plan
     from fanal.image_store import ImageStore
     from fanal.label_sheet import by_name
     from fanal.registry import REGISTRY_FILE, Registry
@@ -129,7 +129,7 @@ def deploy_command(
     )  # fmt: skip
     with begin.batch() as batch:
         try:
-            done = _run(chosen, bench, batch, watch=watch, as_json=as_json)
+            done = _run(chosen, bench, batch, is_all=is_all, watch=watch, as_json=as_json)
         finally:
             files = _finish(batch, sheet, path)
         _report(batch, done, files, as_json)
@@ -241,12 +241,13 @@ def _require_printable(rows: "Sequence[Row]", sheet: "Sheet") -> None:
 
 
 def _run(
-    ports: Sequence[str], bench: Any, batch: "Batch", *, watch: bool, as_json: bool
+    ports: Sequence[str], bench: Any, batch: "Batch", *, is_all: bool, watch: bool, as_json: bool
 ) -> list["Deployed"]:
     from fanal.cli import side_by_side
     from fanal.deploy import deploy
 
     done: list[Deployed] = []
+    newcomers = _Newcomers(batch, begins_all=is_all).look if watch else None
 
     def on_done(_: str, deployed: "Deployed") -> str:
         done.append(deployed)
@@ -258,7 +259,7 @@ def _run(
             ports,
             lambda port, progress: deploy(port, bench, batch, progress),
             on_done,
-            _Newcomers(batch, ports).look if watch else None,
+            newcomers,
         )
     except KeyboardInterrupt:
         if not watch:  # it is how a watch ends
@@ -269,12 +270,12 @@ def _run(
 class _Newcomers:
     """The ports that came since: new ones, and those that were gone in between."""
 
-    def __init__(self, batch: "Batch", ports: Sequence[str]) -> None:
+    def __init__(self, batch: "Batch", *, begins_all: bool) -> None:
         from fanal.serial_port import attached
 
         self._batch = batch
-        # whoever names a port means no other that is there already
-        self._known = {found.port for found in attached()} if ports else set()
+        # what else is there already is meant only by --all
+        self._known = set() if begins_all else {found.port for found in attached()}
         console.note("Plug in boards; each is begun as it comes. Ctrl-C ends it.")
 
     def look(self) -> list[str] | None:

@@ -6,11 +6,12 @@ from typing import TYPE_CHECKING, Any
 
 import click
 
+from fanal.beacon_name import shown
 from fanal.cli import console
 from fanal.error import BatchError, FanalError
 
 if TYPE_CHECKING:
-    from fanal.flash import Flashed, Images
+    from fanal.flash_plan import Flashed, Images
 
 _BAUDS = ["115200", "230400", "460800", "921600"]
 
@@ -62,7 +63,8 @@ def flash_command(
     """
     from fanal.cli import side_by_side
     from fanal.firmware_image import locate
-    from fanal.flash import Plan, Progress, flash
+    from fanal.flash import flash
+    from fanal.flash_plan import Plan, Progress
     from fanal.serial_port import find_ports
 
     images, firmware = _images(file), locate()
@@ -89,7 +91,7 @@ def flash_command(
 
 
 def _images(file: Path | None) -> "Images":
-    from fanal.flash import OneImage
+    from fanal.flash_plan import OneImage
     from fanal.image_store import ImageStore, read_image
 
     return ImageStore() if file is None else OneImage(read_image(file))
@@ -108,6 +110,11 @@ def _tell(port: str, outcome: _Outcome) -> None:
         f"{console.mark('ok')}  {what}: {done.chip} {done.mac}  MicroPython {done.micropython},"
         f" Fanal {done.firmware}{files}  ({port})"
     )
+    if done.formatted and done.beacon_id is not None:
+        console.note(
+            f"{console.mark('warn')} The settings of {shown(done.beacon_id)} were in its file"
+            " system and are gone: run `fanal provision` with it, which restores them."
+        )
 
 
 def _as_object(outcomes: dict[str, _Outcome]) -> dict[str, Any]:

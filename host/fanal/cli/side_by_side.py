@@ -12,7 +12,7 @@ from typing import TypeVar
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from fanal.cli import console
-from fanal.flash import Progress as BoardProgress
+from fanal.flash_plan import Progress as BoardProgress
 
 T = TypeVar("T")
 
