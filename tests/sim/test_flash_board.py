@@ -64,10 +64,10 @@ async def test_another_build_of_the_same_version_is_another_image(world):
 
 async def test_only_files_that_differ_are_written(world):
     board = world.add_board("b1")
-    await spoil(board, "with open('/lib/beacon/life.mpy','wb') as file: file.write(b'x')\n"
-                       "import os; os.remove('/main.py')\n"
-                       "with open('/lib/beacon/life.py','w') as file: file.write('x')\n"
-                       "with open('/lib/beacon/life.mpy.new','w') as file: file.write('x')")  # fmt: skip
+    await spoil(board, "import os; os.remove('/main.py')\n"
+                       "for name in ('life.mpy', 'life.py', 'life.mpy.new'):\n"
+                       "    with open('/lib/beacon/' + name, 'w') as file:\n"
+                       "        file.write('x')")  # fmt: skip
     done = await flashed(board)
     assert (done.written, done.removed) == (
         ("lib/beacon/life.mpy", "main.py"), ("lib/beacon/life.mpy.new", "lib/beacon/life.py")
