@@ -4,6 +4,7 @@ import json
 import subprocess
 import sys
 from pathlib import Path
+from types import SimpleNamespace
 
 import click
 import pytest
@@ -223,6 +224,23 @@ def test_a_new_passphrase_from_elsewhere_is_checked_before_anything_is_made(tmp_
     assert result.exit_code == 2
     assert "shorter than 8 characters" in result.stderr
     assert "Creating" not in result.stderr
+
+
+@pytest.mark.parametrize(
+    ("line", "rows"),
+    [
+        (
+            "Next: `fanal verify --port /dev/ttyACM0`",
+            ["Next:", "  `fanal verify --port /dev/ttyACM0`"],
+        ),
+        ("a `b c d e f g h i j k l`, and more", ["a", "  `b c d e f g h i j k l`,", "  and more"]),
+        ("an open ` is a letter like the others", ["an open ` is a letter", "  like the others"]),
+    ],
+)
+def test_a_command_is_never_broken(monkeypatch, line, rows):
+    monkeypatch.setattr(console.shutil, "get_terminal_size", lambda: SimpleNamespace(columns=24))
+    terminal = SimpleNamespace(isatty=lambda: True)
+    assert console.folded(line, 2, terminal).split("\n") == rows
 
 
 @pytest.mark.parametrize("is_unicode", [True, False])

@@ -35,6 +35,9 @@ _MARKS = {
 }
 
 
+_WORD = re.compile(r"\s*(?:[^\s`]*`[^`]*`\S*|\S+)")
+
+
 @dataclass
 class Session:
     """What every command shares. fleet_dir: the fleet folder, which may not exist yet."""
@@ -72,13 +75,14 @@ def mark(outcome: str, stream: IO[str] | None = None) -> str:
 def folded(line: str, indent: int, stream: IO[str]) -> str:
     """Return `line` broken between words where a terminal would break it anywhere.
 
-    indent: of the rows after the first. Unchanged if `stream` is no terminal.
+    indent: of the rows after the first. What stands in backquotes, a command to be copied, counts
+    as one word. Unchanged if `stream` is no terminal.
     """
     if not stream.isatty():
         return line
     width = shutil.get_terminal_size().columns
     rows = [""]
-    for word in re.findall(r"\s*\S+", line):
+    for word in _WORD.findall(line):
         if rows[-1] and len(click.unstyle(rows[-1] + word)) > width:
             rows.append(" " * indent + word.lstrip())
         else:
