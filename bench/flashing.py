@@ -24,6 +24,7 @@ from fanal.image_store import ImageStore
 from fanal.sim.chip import PROMPT
 from fanal.sim.synthetic import synthetic_image
 from fanal.sim.world import World
+from surroundings import description
 
 KINDS = ("esp32", "esp32c3", "esp32s3")
 RESULTS = Path(__file__).with_name("results") / "flashing.json"
@@ -101,7 +102,7 @@ def report(arguments: argparse.Namespace, found: dict[str, list[float]]) -> dict
         print(f"  {name:14} {value:7.2f} s   ({spread})")
     for name, value in ratios.items():
         print(f"  {value:5.2f}  {name}")
-    return {"seconds": median, "ratios": ratios, **vars(arguments)}
+    return {"seconds": median, "ratios": ratios, **vars(arguments), "machine": description()}
 
 
 def main() -> None:

@@ -21,6 +21,7 @@ from typing import Any, Self
 from filelock import FileLock, Timeout
 
 from fanal.batch_list import Row, require_size
+from fanal.beacon_name import shown
 from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError
 from fanal.keyring import sync_folder, write_private
 
@@ -97,7 +98,8 @@ class Batch:
                     code="batch_exists",
                 )
             return batch
-        folder.mkdir(mode=0o700, parents=True, exist_ok=True)
+        for place in (folder.parent, folder):  # parents of a mkdir would be open to others
+            place.mkdir(mode=0o700, parents=True, exist_ok=True)
         plan: dict[str, Any] = {"fanal_batch": 1, "rows": [asdict(row) for row in wanted]}
         if grows is not None:
             plan["grows"] = asdict(grows)
@@ -128,7 +130,7 @@ class Batch:
     def __enter__(self) -> Self:
         """Take the batch for this command. Raises EnvironmentFault if another one has it."""
         self._lock = RLock()
-        self._held = FileLock(self.folder / _LOCK, thread_local=False)
+        self._held = FileLock(self.folder / _LOCK, thread_local=False, mode=0o600)
         try:
             self._held.acquire(timeout=0)
         except Timeout:
@@ -197,7 +199,7 @@ class Batch:
                 )
             if result.beacon_id is not None and not is_retired:
                 raise UsageError(
-                    f"The board of row {number} is beacon {result.beacon_id}, which is in service.",
+                    f"The board of row {number} is beacon {shown(result.beacon_id)}, in service.",
                     f"Retire it first: `fanal retire {result.beacon_id} --without-board`.",
                     code="in_service",
                 )

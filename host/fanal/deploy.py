@@ -200,7 +200,7 @@ def _require_one_board(link: BoardLink, flashed: Flashed) -> None:
 def _not_proven(checked: Verification) -> FanalError:
     failed = [f"{row.name}: {row.reason}" for row in checked.checks if row.outcome == FAIL]
     return FanalError(
-        f"{checked.beacon_id} did not pass: {'; '.join(failed)}.",
+        f"{shown_id(checked.beacon_id)} did not pass: {'; '.join(failed)}.",
         "Do not install it. Put it right and run the command again.",
         checked.exit_code,
         code="not_proven",

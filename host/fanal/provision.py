@@ -16,6 +16,7 @@ from fanal_protocol import crypto, keys
 
 from fanal import certificate
 from fanal.beacon_lookup import require_attached
+from fanal.beacon_name import shown
 from fanal.error import (
     BoardRefused,
     DeviceError,
@@ -153,7 +154,7 @@ def _reservation(
 def _forgetful(beacon_id: str) -> IntegrityError:
     # writing it again would repeat the keys of events that were on air already
     return IntegrityError(
-        f"Beacon {beacon_id} was provisioned before and holds no event key now.",
+        f"Beacon {shown(beacon_id)} was provisioned before and holds no event key now.",
         f"Give it a new identity with `--wipe {beacon_id}`.",
         code="forgetful",
     )
@@ -161,7 +162,7 @@ def _forgetful(beacon_id: str) -> IntegrityError:
 
 def _foreign(beacon_id: str) -> IntegrityError:
     return IntegrityError(
-        f"Beacon {beacon_id} holds a key that did not come from this station.",
+        f"Beacon {shown(beacon_id)} holds a key that did not come from this station.",
         f"If it belongs to another station or fleet, use it there; else erase it with"
         f" `--wipe {beacon_id}`.",
         code="foreign",

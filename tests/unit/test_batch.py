@@ -322,6 +322,7 @@ def test_nothing_of_a_batch_is_for_others_to_read(folder):
     with Batch.create(folder, count_rows(1, "depot")) as batch:
         batch.assign(A, "esp32")
         batch.write_results()
-    assert folder.stat().st_mode & 0o077 == 0
-    for name in (PLAN, JOURNAL, RESULTS_CSV, RESULTS_JSON):
+    for place in (folder, folder.parent):
+        assert place.stat().st_mode & 0o077 == 0
+    for name in (PLAN, JOURNAL, RESULTS_CSV, RESULTS_JSON, "lock"):
         assert (folder / name).stat().st_mode & 0o077 == 0, name

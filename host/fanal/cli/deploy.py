@@ -30,7 +30,7 @@ LABELS = "labels.pdf"
     epilog="""\b
 Examples:
   fanal deploy --site shelter-3             the board on the only port
-  fanal deploy --site shelter-3 --all       all that are attached, side by side
+  fanal deploy --site shelter-3 --all       all that are attached, at once
   fanal deploy --batch spring --list beacons.csv --all --watch
   fanal deploy --batch spring --all         go on, after whatever stopped it
   fanal deploy --batch spring --give-up 37  the board of row 37 is broken
@@ -40,7 +40,6 @@ A list is a CSV file whose first line is: label,site,notes
 (place and profile may be columns too). A batch lies in the fleet's folder,
 below batches/: results.csv, results.json, labels.pdf.
 
-\b
 Exit codes: 0 all are proven, 2 no such batch or list, 3 no board, 6 some of several
 failed; of one board alone that of its failure (1, 3, 4, 5 or 7).
 """,

@@ -30,7 +30,6 @@ Examples:
   fanal flash --port /dev/ttyUSB0 --baud 115200
   fanal flash --image ESP32_GENERIC_C3-20260406-v1.28.0.bin
 
-\b
 Exit codes: 0 done, 1 in an event or it does not start, 3 no board or the wrong one,
 5 the flash does not hold what was written, 6 some of several failed, 7 the port
 cannot be used or there is no image.
@@ -43,7 +42,7 @@ cannot be used or there is no image.
               help="Write everything anew and format the file system. The keys stay.")  # fmt: skip
 @click.option("--disturb", is_flag=True, help="Also a beacon that is in an event.")
 @click.option("--baud", type=click.Choice(_BAUDS), default="460800", show_default=True,
-              help="While flashing; a bad cable wants less.")  # fmt: skip
+              help="While flashing; use a lower speed with a bad cable.")  # fmt: skip
 @console.json_option
 @click.pass_context
 def flash_command(
@@ -105,7 +104,8 @@ def _tell(port: str, outcome: _Outcome) -> None:
     done = outcome.flashed
     assert done is not None
     what = "Flashed" if done.changed else "Already as it should be, nothing written"
-    files = f", {len(done.written)} files" if done.written else ""
+    count = len(done.written)
+    files = f", {count} file{'s' if count > 1 else ''}" if count else ""
     console.result(
         f"{console.mark('ok')}  {what}: {done.chip} {done.mac}  MicroPython {done.micropython},"
         f" Fanal {done.firmware}{files}  ({port})"
