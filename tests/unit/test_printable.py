@@ -28,5 +28,5 @@ def test_an_error_that_quotes_a_board_obeys_nothing(bad, capsys):
 def test_a_row_that_quotes_a_board_obeys_nothing(capsys):
     row = Check("firmware", FAIL, "lib/\x1b[2J.mpy is foreign", 4)
     wired = Verification("K7Q29XMD", "02:00:00:00:00:01", "depot", (row,), 1, 20)
-    verify._show(verify.Result(wired), is_on_air=False)
+    verify._show(verify.Result(wired), "/dev/ttyACM0", is_on_air=False)
     assert "lib/?[2J.mpy is foreign" in capsys.readouterr().out
