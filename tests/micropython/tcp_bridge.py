@@ -37,8 +37,11 @@ class TcpBridge:
                     return
             client, _ = self._server.accept()
             with client:
-                if not self._carry(client):
-                    return
+                try:
+                    if not self._carry(client):
+                        return
+                except ConnectionError:
+                    continue  # it hung up while the board was still talking
 
     def _carry(self, client: socket.socket) -> bool:
         """Carry bytes both ways until the client hangs up; False if all is to end."""
