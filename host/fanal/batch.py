@@ -10,8 +10,8 @@ import csv
 import io
 import json
 import os
-from collections.abc import Iterable, Iterator, Mapping
-from contextlib import contextmanager, suppress
+from collections.abc import Iterable, Mapping
+from contextlib import suppress
 from dataclasses import asdict, dataclass, field, fields, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -274,8 +274,7 @@ class Batch:
         self.results[number] = replace(self.results[number], **facts)
 
     def _replay(self) -> None:
-        with _opened(self.folder / JOURNAL) as raw:
-            lines = raw.split(b"\n")
+        lines = _read(self.folder / JOURNAL).split(b"\n")
         self.is_torn = lines[-1] != b""  # a line ends with its line feed: this one was cut short
         for number, line in enumerate(lines[:-1], 1):
             try:
@@ -308,12 +307,12 @@ def _now() -> str:
     return datetime.now(UTC).isoformat(timespec="milliseconds")
 
 
-@contextmanager
-def _opened(path: Path) -> Iterator[bytes]:
+def _read(path: Path) -> bytes:
+    """Return the bytes of a file, none of one that is not there yet."""
     try:
-        yield path.read_bytes()
+        return path.read_bytes()
     except FileNotFoundError:
-        yield b""
+        return b""
 
 
 def _damaged(path: Path, line: int | None = None) -> FanalError:

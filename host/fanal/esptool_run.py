@@ -24,6 +24,7 @@ from fanal.error import (
     ReadBackError,
 )
 from fanal.partition_table import ADDRESS, TABLE_BYTES
+from fanal.printable import printable
 
 DEFAULT_BAUD = 460800
 
@@ -287,4 +288,4 @@ def _last_sentence(said: str) -> str:
     """Return the last thing that it said, without what a terminal would obey."""
     lines = [line.strip() for line in said.splitlines() if line.strip()]
     last = lines[-1].removeprefix("A fatal error occurred: ") if lines else "it said nothing"
-    return "".join(c if c.isprintable() else "?" for c in last)[:160]
+    return printable(last, 160)

@@ -55,6 +55,24 @@ async def test_no_keys_in_a_file_are_no_reason(world, fleet):
     assert (await status(board))["vault"] == "partition"
 
 
+async def swapped(folder, board, other, at_step):
+    """Flash a board whose place another takes at a step; return what stopped it."""
+    port = folder / "port"
+    port.symlink_to(os.readlink(board.port))
+
+    def step(text):
+        if text == at_step:
+            port.unlink()
+            port.symlink_to(os.readlink(other.port))
+
+    with pytest.raises(FanalError) as caught:
+        await asyncio.to_thread(
+            flash.flash, str(port), PaperImages(), firmware_image.locate(), Plan(),
+            Progress(step=step),
+        )  # fmt: skip
+    return caught.value
+
+
 async def test_a_board_that_came_in_the_place_of_one_that_does_not_start(world, fleet, tmp_path):
     """It sleeps, so that nothing but its chip can tell who it is."""
     silent, beacon = world.add_board("b1", blank=True), world.add_board("b2")
@@ -62,20 +80,8 @@ async def test_a_board_that_came_in_the_place_of_one_that_does_not_start(world, 
     await world.wait_until(lambda: beacon.state == "running")
     beacon.fall_asleep()
     before = beacon.flash_bytes()
-    port = tmp_path / "port"
-    port.symlink_to(os.readlink(silent.port))
-
-    def step(text):
-        if text == "Waiting for its first start":
-            port.unlink()
-            port.symlink_to(os.readlink(beacon.port))
-
-    with pytest.raises(FanalError) as caught:
-        await asyncio.to_thread(
-            flash.flash, str(port), PaperImages(), firmware_image.locate(), Plan(),
-            Progress(step=step),
-        )  # fmt: skip
-    assert caught.value.code == "other_board"
+    problem = await swapped(tmp_path, silent, beacon, "Waiting for its first start")
+    assert problem.code == "other_board"
     assert beacon.flash_bytes() == before
 
 
@@ -84,20 +90,8 @@ async def test_a_beacon_that_came_in_the_place_of_a_board_without_a_vault(world,
     stock, beacon = world.add_board("b1", stock=True), world.add_board("b2")
     known = await provisioned(beacon, fleet)
     keys = vault(beacon)
-    port = tmp_path / "port"
-    port.symlink_to(os.readlink(stock.port))
-
-    def step(text):
-        if text == "Writing MicroPython":
-            port.unlink()
-            port.symlink_to(os.readlink(beacon.port))
-
-    with pytest.raises(FanalError) as caught:
-        await asyncio.to_thread(
-            flash.flash, str(port), PaperImages(), firmware_image.locate(), Plan(),
-            Progress(step=step),
-        )  # fmt: skip
-    assert caught.value.code == "other_board"
+    problem = await swapped(tmp_path, stock, beacon, "Writing MicroPython")
+    assert problem.code == "other_board"
     assert vault(beacon) == keys
     assert (await status(beacon))["id"] == known.beacon_id
 

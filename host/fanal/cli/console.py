@@ -180,6 +180,14 @@ def port_option(command: _F) -> _F:
     )(command)  # fmt: skip
 
 
+def baud_option(command: _F) -> _F:
+    """Add `--baud` (parameter `baud`, as text) to a command that flashes."""
+    return click.option(
+        "--baud", type=click.Choice(["115200", "230400", "460800", "921600"]), default="460800",
+        show_default=True, help="While flashing; use a lower speed with a bad cable.",
+    )(command)  # fmt: skip
+
+
 def ports_options(command: _F) -> _F:
     """Add `--port`, which may be repeated (parameter `ports`), and `--all` (parameter `is_all`)."""
     command = click.option(

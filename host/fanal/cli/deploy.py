@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanal.cli import console
-from fanal.error import BatchError, UsageError
+from fanal.error import UsageError
 
 if TYPE_CHECKING:
     from fanal.batch import Batch
@@ -69,8 +69,7 @@ failed; of one board alone that of its failure (1, 3, 4, 5 or 7).
     is_flag=True,
     help="Retire another identity of a board that was erased.",
 )
-@click.option("--baud", type=click.Choice(["115200", "230400", "460800", "921600"]),
-              default="460800", show_default=True, help="While flashing.")  # fmt: skip
+@console.baud_option
 @console.passphrase_option
 @console.json_option
 @console.pass_session
@@ -374,10 +373,10 @@ def _end(deployed: "Deployed") -> dict[str, Any]:
 
 
 def _exit_code(done: Sequence["Deployed"]) -> int:
+    from fanal.cli import side_by_side
+
     problems = [deployed.problem for deployed in done if deployed.problem is not None]
-    if len(done) == 1 and problems:
-        return problems[0].exit_code
-    return BatchError.exit_code if problems else 0
+    return side_by_side.exit_code(problems, len(done))
 
 
 def _short(path: Path) -> str:

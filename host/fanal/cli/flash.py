@@ -8,12 +8,10 @@ import click
 
 from fanal.beacon_name import shown
 from fanal.cli import console
-from fanal.error import BatchError, FanalError
+from fanal.error import FanalError
 
 if TYPE_CHECKING:
     from fanal.flash_plan import Flashed, Images
-
-_BAUDS = ["115200", "230400", "460800", "921600"]
 
 
 @dataclass(frozen=True)
@@ -41,8 +39,7 @@ cannot be used or there is no image.
 @click.option("--again", is_flag=True,
               help="Write everything anew and format the file system. The keys stay.")  # fmt: skip
 @click.option("--disturb", is_flag=True, help="Also a beacon that is in an event.")
-@click.option("--baud", type=click.Choice(_BAUDS), default="460800", show_default=True,
-              help="While flashing; use a lower speed with a bad cable.")  # fmt: skip
+@console.baud_option
 @console.json_option
 @click.pass_context
 def flash_command(
@@ -128,7 +125,7 @@ def _as_object(outcomes: dict[str, _Outcome]) -> dict[str, Any]:
 
 
 def _exit_code(outcomes: dict[str, _Outcome]) -> int:
+    from fanal.cli import side_by_side
+
     problems = [outcome.problem for outcome in outcomes.values() if outcome.problem is not None]
-    if len(outcomes) == 1 and problems:
-        return problems[0].exit_code
-    return BatchError.exit_code if problems else 0
+    return side_by_side.exit_code(problems, len(outcomes))

@@ -12,6 +12,7 @@ from typing import TypeVar
 from rich.progress import BarColumn, Progress, TaskID, TextColumn, TimeElapsedColumn
 
 from fanal.cli import console
+from fanal.error import BatchError, FanalError
 from fanal.flash_plan import Progress as BoardProgress
 
 T = TypeVar("T")
@@ -96,6 +97,13 @@ def run(
             raise
     if unforeseen:
         raise unforeseen[0]
+
+
+def exit_code(problems: Sequence[FanalError], count: int) -> int:
+    """Return the exit code of work on so many boards: a single one's own, or that of a part."""
+    if count == 1 and problems:
+        return problems[0].exit_code
+    return BatchError.exit_code if problems else 0
 
 
 def _bar(shown: Progress, port: str) -> Bar:
