@@ -31,6 +31,7 @@ PLAN, JOURNAL, RESULTS_CSV, RESULTS_JSON = (
     "results.csv",
     "results.json",
 )
+BATCHES = "batches"  # of a fleet: the folder in its own, a batch in each of its folders
 _LOCK = "lock"
 
 # what became of a row

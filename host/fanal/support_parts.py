@@ -18,7 +18,7 @@ from functools import partial
 from pathlib import Path
 from typing import Any
 
-from fanal.batch import JOURNAL, PLAN
+from fanal.batch import BATCHES, JOURNAL, PLAN
 from fanal.doctor.finding import Finding
 from fanal.doctor.own import Own
 from fanal.doctor.packages import requirement
@@ -29,8 +29,6 @@ from fanal.ports import Port
 from fanal.redaction import Redactor
 from fanal.registry import Beacon
 from fanal.schema import SCHEMA_VERSION
-
-BATCHES = "batches"
 
 _JOURNAL_FIELDS = (
     "time", "number", "event", "step", "outcome", "mac", "chip", "beacon_id", "seconds", "station",

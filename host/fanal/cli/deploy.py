@@ -22,7 +22,6 @@ if TYPE_CHECKING:
     from fanal.keyring import Station
     from fanal.label_sheet import Sheet
 
-BATCHES = "batches"
 LABELS = "labels.pdf"
 
 
@@ -101,7 +100,7 @@ def deploy_command(
     board stopped, and changes nothing that is right. Every board gets one row of the batch, every
     row one identity.
     """
-    from fanal.batch import Batch
+    from fanal.batch import BATCHES, Batch
     from fanal.deploy import Bench
     from fanal.firmware_image import locate
     from fanal.flash_plan import Plan
@@ -143,7 +142,7 @@ def _user() -> str:
 
 
 def _give_up(fleet_dir: Path, name: str | None, row: int, as_json: bool) -> None:
-    from fanal.batch import Batch
+    from fanal.batch import BATCHES, Batch
     from fanal.registry import REGISTRY_FILE, RETIRED, Registry
 
     if name is None:
