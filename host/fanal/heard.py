@@ -5,8 +5,25 @@ import time
 from collections.abc import Callable
 from dataclasses import dataclass
 
+from fanal.position import Position
+
 # 127 is "not available" (Bluetooth Core, vol 4 part E); -127 and 0 are what systems make of it.
 _UNKNOWN_RSSI = frozenset((127, -127, 0))
+
+
+@dataclass(frozen=True, slots=True)
+class Receipt:
+    """How a Heard came to a hub. listener: its key; received_ms: when it came in.
+
+    last_ms, count: when this payload was heard last at that listener, and how often.
+    position: of the listener, None if it does not say.
+    """
+
+    listener: str
+    received_ms: int
+    last_ms: int
+    count: int = 1
+    position: Position | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -17,12 +34,14 @@ class Heard:
     rssi_dbm: signal strength, None if the radio does not know it.
     t_ms: wall-clock milliseconds of arrival, see `ArrivalClock`.
     address: the transmitter's as the system shows it; two systems hide it, so it decides nothing.
+    receipt: how it came, if somebody else heard it.
     """
 
     payload: bytes
     rssi_dbm: int | None
     t_ms: int
     address: str
+    receipt: Receipt | None = None
 
 
 def known_rssi(rssi_dbm: int | None) -> int | None:

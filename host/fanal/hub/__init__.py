@@ -1,0 +1,1 @@
+"""The hub: opens what listeners sealed, makes incidents of it, and gets help moving."""

@@ -1,0 +1,166 @@
+"""The hub's database: SQLite in its folder, or PostgreSQL by its URL; one code for both.
+
+SQLite: a write-ahead log, synced at each commit. The hub is one machine's, and readers of the
+page must not wait for what comes in. Times come from `now_ms`.
+"""
+
+import sqlite3
+import time
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
+from typing import Self
+
+from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, update
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.orm import Session
+
+from fanal.error import EnvironmentFault, UsageError
+from fanal.hub.tables import SCHEMA_VERSION, Base, MetaRow, TurnRow
+
+_BUSY_S = 30.0
+_CHANGE = "change"
+_SCHEMA = "schema"
+
+
+class Store:
+    """An open database of a hub. Safe to share between threads."""
+
+    def __init__(self, url: str | URL, now_ms: Callable[[], int] | None = None) -> None:
+        """Open it, and make the tables if it is empty. Raises UsageError, EnvironmentFault."""
+        self.now_ms = now_ms or (lambda: time.time_ns() // 1_000_000)
+        self.engine = _engine(url)
+        self.is_sqlite = self.engine.dialect.name == "sqlite"
+        try:
+            self._prepare()
+        except BaseException:
+            self.close()
+            raise
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self.close()
+
+    def close(self) -> None:
+        """Close all connections."""
+        self.engine.dispose()
+
+    @contextmanager
+    def reading(self) -> Iterator[Session]:
+        """Give a session to read by; raises EnvironmentFault if the database fails."""
+        with translated(), Session(self.engine) as session:
+            yield session
+
+    @contextmanager
+    def writing(self, *, shows: bool = False) -> Iterator[Session]:
+        """Give a session whose work is one transaction: committed whole, or not at all.
+
+        shows: whether people who look at the page should see it at once. Raises EnvironmentFault.
+        """
+        # IMMEDIATE: what is read before writing must still be so when it is written
+        engine = self.engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
+        with translated(), Session(engine) as session, session.begin():
+            yield session
+            if shows:
+                session.flush()
+                touch(session)
+
+    def change(self) -> int:
+        """Return a number that goes up with every commit that shows."""
+        with self.reading() as session:
+            return session.get_one(MetaRow, _CHANGE).value
+
+    def _prepare(self) -> None:
+        with self.writing() as session:
+            connection = session.connection()
+            if not self.is_sqlite:
+                # two workers that start at once must not both make the tables
+                connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4604)")
+            Base.metadata.create_all(connection)
+            known = session.get(MetaRow, _SCHEMA)
+            if known is None:
+                session.add_all([MetaRow(key=_SCHEMA, value=SCHEMA_VERSION),
+                                 MetaRow(key=_CHANGE, value=0),
+                                 TurnRow(id=1, worker="", at_ms=0)])  # fmt: skip
+            elif known.value > SCHEMA_VERSION:
+                raise EnvironmentFault(
+                    f"The hub's database was written by a newer Fanal (schema {known.value}).",
+                    "Update Fanal on this computer; nothing was changed.",
+                    code="newer",
+                )
+
+
+def touch(session: Session) -> None:
+    """Tell whoever looks at the page that something changed, when this transaction commits.
+
+    Last in a transaction: on PostgreSQL the row is locked from here on.
+    """
+    session.execute(update(MetaRow).where(MetaRow.key == _CHANGE).values(value=MetaRow.value + 1))
+
+
+def take_turn(session: Session, worker: str, now_ms: int, patience_ms: int) -> str | None:
+    """Return which worker resolved last if `worker` may resolve in this transaction, else None.
+
+    The row stays locked until it ends, so no two resolve at once. A worker takes over when the
+    other has not resolved for `patience_ms`; if the answer is another name than its own, all that
+    it remembers of lines and windows is stale.
+    """
+    turn = session.scalars(
+        select(TurnRow).where(TurnRow.id == 1).with_for_update(skip_locked=True)
+    ).one_or_none()
+    if turn is None or (turn.worker not in ("", worker) and now_ms - turn.at_ms < patience_ms):
+        return None
+    before, turn.worker, turn.at_ms = turn.worker, worker, now_ms
+    return before
+
+
+def _engine(url: str | URL) -> Engine:
+    try:
+        parsed = make_url(url)
+        if parsed.drivername == "postgresql":
+            parsed = parsed.set(drivername="postgresql+psycopg")
+        if parsed.get_backend_name() not in ("sqlite", "postgresql"):
+            raise ArgumentError
+        if parsed.get_backend_name() == "postgresql":
+            return create_engine(parsed, pool_pre_ping=True, hide_parameters=True)
+    except (ArgumentError, NoSuchModuleError):
+        # the URL may hold a password: it is not quoted
+        raise UsageError(
+            "The database's URL is not one that a hub can use.",
+            "Write it as postgresql://user@host/name, or leave it out for a file in the folder.",
+        ) from None
+    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S}, hide_parameters=True)
+
+    def prepare(connection: sqlite3.Connection, _: object) -> None:
+        connection.isolation_level = None  # we say BEGIN ourselves
+        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL",
+                       "secure_delete = ON"):  # fmt: skip
+            connection.execute(f"PRAGMA {pragma}")
+
+    def begin(connection: Connection) -> None:
+        how = connection.get_execution_options().get("fanal_begin", "BEGIN")
+        connection.exec_driver_sql(how)
+
+    event.listen(engine, "connect", prepare)
+    event.listen(engine, "begin", begin)
+    return engine
+
+
+@contextmanager
+def translated() -> Iterator[None]:
+    """Turn a database's failures into one sentence."""
+    try:
+        yield
+    except (DBAPIError, sqlite3.DatabaseError) as problem:
+        # the text of a driver's error may quote what was to be written
+        raise EnvironmentFault(
+            f"The hub's database cannot be used ({_name(problem)}).",
+            "Check that it runs, that its disk has room, and that the hub may write to it.",
+            code="database",
+        ) from problem
+
+
+def _name(problem: BaseException) -> str:
+    origin = getattr(problem, "orig", None) or problem
+    return getattr(origin, "sqlite_errorname", None) or type(origin).__name__

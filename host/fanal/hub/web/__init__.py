@@ -1,0 +1,1 @@
+"""The page of the hub, its JSON API, and the door through which listeners deliver."""

@@ -1,0 +1,43 @@
+"""Where something was, on the globe: WGS 84 degrees, and how far off that may be."""
+
+import math
+from dataclasses import dataclass
+
+FIXED = "fixed"
+GPS = "gps"
+SITE = "site"
+LISTENERS = "listeners"
+
+_EARTH_M = 6_371_008.8  # mean radius, IUGG
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """latitude and longitude in degrees; accuracy_m: radius in which it is, most likely.
+
+    source: who says so: FIXED (typed in), GPS, SITE (of a beacon that is installed), LISTENERS
+    (reckoned from those that heard it). Raises ValueError for what is no place on earth.
+    """
+
+    latitude: float
+    longitude: float
+    accuracy_m: float
+    source: str = FIXED
+
+    def __post_init__(self) -> None:
+        if not all(map(math.isfinite, (self.latitude, self.longitude, self.accuracy_m))):
+            raise ValueError("a position is made of finite numbers")
+        if not (-90 <= self.latitude <= 90 and -180 <= self.longitude <= 180):
+            raise ValueError("latitude is -90 to 90 degrees, longitude -180 to 180")
+        if self.accuracy_m < 0:
+            raise ValueError("an accuracy is not negative")
+
+    def distance_m(self, other: "Position") -> float:
+        """Return the distance to another position, in metres along the sphere (haversine)."""
+        here, there = math.radians(self.latitude), math.radians(other.latitude)
+        east = math.radians(other.longitude - self.longitude)
+        half = (
+            math.sin((there - here) / 2) ** 2
+            + math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
+        )
+        return 2 * _EARTH_M * math.asin(min(1.0, math.sqrt(half)))
