@@ -2,6 +2,8 @@
 
 import pytest
 
+from tests.services import mosquitto, postgres, postgres_server, postgres_url  # noqa: F401
+
 _PROPERTY = "budget"
 _WIDTH = 40
 
