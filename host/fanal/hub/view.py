@@ -1,0 +1,319 @@
+"""What is told of incidents: the same facts for the page, the API, the command line and exports.
+
+Everything here only reads; what it returns is in `incident_record`.
+"""
+
+import hashlib
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from sqlalchemy import and_, func, or_, select
+from sqlalchemy.orm import Session
+
+from fanal.beacon_name import ALPHABET, shown
+from fanal.error import UsageError
+from fanal.hub import actions
+from fanal.hub.incident_record import (
+    Action,
+    Crumb,
+    Evidence,
+    Incident,
+    IncidentView,
+    Listener,
+    Page,
+    Sighting,
+    Signature,
+    TrailPoint,
+)
+from fanal.hub.incident_record import as_json as as_json
+from fanal.hub.store import Store
+from fanal.hub.tables import (
+    ActionRow,
+    BeaconRow,
+    CrumbRow,
+    IncidentRow,
+    ListenerRow,
+    SightingRow,
+    SignatureRow,
+)
+from fanal.position import Position
+
+MOST_ROWS = 500  # of one page
+MOST_ACTIONS = 1000  # the newest of a timeline
+_REPLAY = "replay"
+_MINUTE_MS = 60_000
+
+
+@dataclass(frozen=True, slots=True)
+class Filter:
+    """Which incidents. An empty tuple means all; is_replay: None means both."""
+
+    states: tuple[str, ...] = ()
+    kinds: tuple[str, ...] = ()
+    is_replay: bool | None = None
+
+
+def incidents(
+    store: Store, which: Filter | None = None, before: str | None = None, limit: int = 50
+) -> Page[Incident]:
+    """Return incidents, the newest received first. before: a page's `next`. Raises UsageError."""
+    which = which or Filter()
+    query = select(IncidentRow, BeaconRow).join(BeaconRow, BeaconRow.id == IncidentRow.beacon)
+    if which.states:
+        query = query.where(IncidentRow.state.in_(which.states))
+    if which.kinds:
+        query = query.where(IncidentRow.kind.in_(which.kinds))
+    if which.is_replay is not None:
+        query = query.where(IncidentRow.is_replay == which.is_replay)
+    query = _paged(query, IncidentRow.first_received_ms, IncidentRow.id, before, limit)
+    with store.reading() as session:
+        rows = session.execute(query).all()
+        return _page(rows, limit, lambda r: (r[0].first_received_ms, r[0].id),
+                     lambda r: summary(r[0], r[1]))  # fmt: skip
+
+
+def counts(store: Store) -> dict[str, dict[str, int]]:
+    """Return how many incidents there are: kind -> state -> number. Replays are under "REPLAY"."""
+    query = select(IncidentRow.kind, IncidentRow.state, IncidentRow.is_replay, func.count())
+    found: dict[str, dict[str, int]] = {}
+    with store.reading() as session:
+        for kind, state, is_replay, number in session.execute(
+            query.group_by(IncidentRow.kind, IncidentRow.state, IncidentRow.is_replay)
+        ):
+            of = found.setdefault("REPLAY" if is_replay else kind, {})
+            of[state] = of.get(state, 0) + number
+    return found
+
+
+def incident(
+    store: Store, incident_id: int, *, with_evidence: bool = False, limit: int = 100
+) -> IncidentView:
+    """Return one incident whole, with the newest `limit` sightings. Raises ActionError not_found.
+
+    with_evidence: for officers, what a court needs.
+    """
+    with store.reading() as session:
+        row, beacon = _found(session, incident_id)
+        return IncidentView(
+            row.kind,
+            summary(row, beacon),
+            _timeline(session, row),
+            _trail(session, row),
+            _signatures(session, row, with_evidence),
+            _crumbs(session, row),
+            _listeners(session, row),
+            _sightings(session, row, None, limit, with_evidence),
+            actions.reasons_for(row.kind),
+        )
+
+
+def sightings(
+    store: Store,
+    incident_id: int,
+    before: str | None = None,
+    limit: int = 100,
+    *,
+    with_evidence: bool = False,
+) -> Page[Sighting]:
+    """Return sightings of an incident, the newest heard first. Raises UsageError, ActionError."""
+    with store.reading() as session:
+        row, _ = _found(session, incident_id)
+        return _sightings(session, row, before, limit, with_evidence)
+
+
+def summary(row: IncidentRow, beacon: BeaconRow) -> Incident:
+    """Return an incident's row as it is shown."""
+    revoked = None if beacon.revoked_ms is None else beacon.revoked_reason or ""
+    return Incident(
+        row.id, row.kind, row.state, row.is_replay, row.is_readable, row.is_confirmed, row.beacon,
+        row.event, beacon.site, beacon.place, beacon.profile, revoked, row.signature, row.began_ms,
+        row.first_heard_ms, row.last_heard_ms, row.first_received_ms, row.last_received_ms,
+        row.age_s, row.is_resumed, row.phase, row.battery_mv, row.is_battery_low, row.crumbs,
+        row.sightings, row.replays, row.listeners, _position(row), row.assigned_to,
+        row.acknowledged_ms, row.escalation, row.revision,
+    )  # fmt: skip
+
+
+def health_word(row: ListenerRow | None) -> str:
+    """Return how a listener is: lost, silent, deaf, quiet, hearing, or unknown.
+
+    lost: it went without a word; silent: nothing came of it for long; deaf: its radio failed;
+    quiet: it hears no Bluetooth at all.
+    """
+    if row is None:
+        return "unknown"
+    if row.is_lost:
+        return "lost"
+    if row.silent_since_ms is not None:
+        return "silent"
+    return row.radio or "unknown"
+
+
+def _found(session: Session, incident_id: int) -> tuple[IncidentRow, BeaconRow]:
+    row = session.get(IncidentRow, incident_id) if actions.is_id(incident_id) else None
+    if row is None:
+        raise actions.no_incident()
+    return row, session.get_one(BeaconRow, row.beacon)
+
+
+def _timeline(session: Session, row: IncidentRow) -> tuple[Action, ...]:
+    query = select(ActionRow).where(ActionRow.incident == row.id)
+    newest = session.scalars(query.order_by(ActionRow.id.desc()).limit(MOST_ACTIONS)).all()
+    return tuple(Action(x.id, row.kind, x.at_ms, x.who, x.what, x.detail) for x in reversed(newest))
+
+
+def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
+    """Return who heard it where, in the order of hearing: one point a listener, place and minute,
+    then one for as long as nobody else heard it."""
+    at = (SightingRow.listener, SightingRow.latitude, SightingRow.longitude,
+          SightingRow.accuracy_m, SightingRow.source)  # fmt: skip
+    first = func.min(SightingRow.heard_ms)
+    query = (
+        select(*at, first, func.max(SightingRow.last_heard_ms), func.max(SightingRow.rssi_dbm))
+        .where(SightingRow.incident == row.id, SightingRow.verdict != _REPLAY,
+               SightingRow.latitude.is_not(None))
+        .group_by(*at, SightingRow.heard_ms // _MINUTE_MS)
+        .order_by(first, SightingRow.listener)
+    )  # fmt: skip
+    found = session.execute(query).all()
+    known = _known(session, {one[0] for one in found})
+    points: list[TrailPoint] = []
+    for listener, latitude, longitude, accuracy_m, source, first_ms, last_ms, rssi_dbm in found:
+        position = Position(latitude or 0.0, longitude or 0.0, accuracy_m or 0.0, source or "")
+        point = TrailPoint(row.kind, _name(listener, known), _is_enrolled(listener, known),
+                           position, first_ms, last_ms, rssi_dbm)  # fmt: skip
+        if points and _is_same_place(points[-1], point):
+            point = _joined(points.pop(), point)
+        points.append(point)
+    return tuple(points)
+
+
+def _is_same_place(last: TrailPoint, new: TrailPoint) -> bool:
+    return (last.listener_name, last.position) == (new.listener_name, new.position)
+
+
+def _joined(last: TrailPoint, new: TrailPoint) -> TrailPoint:
+    strongest = max((x for x in (last.rssi_dbm, new.rssi_dbm) if x is not None), default=None)
+    return TrailPoint(last.kind, last.listener_name, last.is_confirmed, last.position,
+                      last.first_heard_ms, max(last.last_heard_ms, new.last_heard_ms),
+                      strongest)  # fmt: skip
+
+
+def _signatures(session: Session, row: IncidentRow, with_evidence: bool) -> tuple[Signature, ...]:
+    query = select(SignatureRow).where(SignatureRow.incident == row.id)
+    return tuple(
+        Signature(
+            row.kind, x.slot, x.heard_ms,
+            Evidence(x.rid.hex(), x.status, x.signature.hex()) if with_evidence else None,
+        )
+        for x in session.scalars(query.order_by(SignatureRow.slot))
+    )  # fmt: skip
+
+
+def _crumbs(session: Session, row: IncidentRow) -> tuple[Crumb, ...]:
+    query = select(CrumbRow).where(CrumbRow.incident == row.id).order_by(CrumbRow.index)
+    return tuple(
+        Crumb(row.kind, x.index, x.age_s, x.seen,
+              tuple((str(bssid), int(rssi)) for bssid, rssi in x.access_points), x.heard_ms)
+        for x in session.scalars(query)
+    )  # fmt: skip
+
+
+def _listeners(session: Session, row: IncidentRow) -> tuple[Listener, ...]:
+    query = (
+        select(SightingRow.listener, func.count(), func.min(SightingRow.heard_ms),
+               func.max(SightingRow.last_heard_ms), func.max(SightingRow.rssi_dbm))
+        .where(SightingRow.incident == row.id)
+        .group_by(SightingRow.listener)
+        .order_by(func.min(SightingRow.heard_ms), SightingRow.listener)
+    )  # fmt: skip
+    found = session.execute(query).all()
+    known = _known(session, {one[0] for one in found})
+    return tuple(
+        Listener(
+            row.kind, key, _name(key, known), _is_enrolled(key, known), health_word(known.get(key)),
+            number, first_ms, last_ms, rssi_dbm,
+            known[key].last_received_ms if key in known else None,
+        )
+        for key, number, first_ms, last_ms, rssi_dbm in found
+    )  # fmt: skip
+
+
+def _sightings(
+    session: Session, row: IncidentRow, before: str | None, limit: int, with_evidence: bool
+) -> Page[Sighting]:
+    query = select(SightingRow).where(SightingRow.incident == row.id)
+    query = _paged(query, SightingRow.heard_ms, SightingRow.id, before, limit)
+    rows = session.scalars(query).all()
+    known = _known(session, {one.listener for one in rows})
+
+    def told(x: SightingRow) -> Sighting:
+        evidence = Evidence(x.rid.hex(), x.status) if with_evidence else None
+        return Sighting(
+            x.id, row.kind, x.heard_ms, x.last_heard_ms, x.received_ms, x.verdict, x.listener,
+            _name(x.listener, known), _is_enrolled(x.listener, known), x.count, x.rssi_dbm,
+            _position(x), x.slot, x.seq, x.battery_mv, x.crumbs, x.phase, evidence,
+        )  # fmt: skip
+
+    return _page(rows, limit, lambda x: (x.heard_ms, x.id), told)
+
+
+def _known(session: Session, keys: set[str]) -> dict[str, ListenerRow]:
+    found: dict[str, ListenerRow] = {}
+    wanted = sorted(keys)
+    for start in range(0, len(wanted), MOST_ROWS):
+        query = select(ListenerRow).where(ListenerRow.key.in_(wanted[start : start + MOST_ROWS]))
+        found |= {row.key: row for row in session.scalars(query)}
+    return found
+
+
+def _name(key: str, known: dict[str, ListenerRow]) -> str:
+    row = known.get(key)
+    return row.name if row is not None and row.name else short_name(key)
+
+
+def _is_enrolled(key: str, known: dict[str, ListenerRow]) -> bool:
+    return key in known and known[key].enrolled_ms is not None
+
+
+def short_name(key: str) -> str:
+    """Return a listener's key as people compare it: "K7Q2-9XMD", or a gateway's topic whole."""
+    try:
+        raw = bytes.fromhex(key)
+    except ValueError:
+        return key
+    number = int.from_bytes(hashlib.sha256(b"fanal/1 listener" + raw).digest()[:5], "big")
+    letters = (ALPHABET[number >> shift & 31] for shift in range(35, -1, -5))
+    return shown("".join(letters))
+
+
+def _position(row: IncidentRow | SightingRow) -> Position | None:
+    if row.latitude is None or row.longitude is None:
+        return None
+    return Position(row.latitude, row.longitude, row.accuracy_m or 0.0, row.source or "")
+
+
+def _paged(query: Any, at: Any, number: Any, before: str | None, limit: int) -> Any:
+    """Return the query for the rows after `before`, the newest first, and one more."""
+    if not 1 <= limit <= MOST_ROWS:
+        raise UsageError(f"A page has 1 to {MOST_ROWS} rows.", code="limit")
+    if before is not None:
+        at_ms, least = _cursor(before)
+        query = query.where(or_(at < at_ms, and_(at == at_ms, number < least)))
+    return query.order_by(at.desc(), number.desc()).limit(limit + 1)
+
+
+def _page(rows: Sequence[Any], limit: int, mark: Any, told: Any) -> Page[Any]:
+    here = rows[:limit]
+    following = "-".join(map(str, mark(here[-1]))) if len(rows) > limit else None
+    return Page(tuple(map(told, here)), following)
+
+
+def _cursor(text: str) -> tuple[int, int]:
+    at_ms, _, number = text.partition("-")
+    if not (at_ms.isdecimal() and number.isdecimal() and text.isascii() and len(text) < 37
+            and actions.is_id(int(at_ms) + 1) and actions.is_id(int(number) + 1)):  # fmt: skip
+        raise UsageError("There is no such part of the list.", "Begin again without it.",
+                         code="before")  # fmt: skip
+    return int(at_ms), int(number)
