@@ -4,10 +4,13 @@ import random
 from fractions import Fraction
 
 import pytest
+from fanal_protocol import line as line_module
 from fanal_protocol.error import Misuse
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY, Entry, Line
 from hypothesis import given, settings
 from hypothesis import strategies as st
+
+from tests.unit.linear_line import LinearLine
 
 DAY_MS = 86_400_000
 PROMPT_MS = 27_000  # with 2.125 s of one slow unit this stays within the tolerance of 30 s
@@ -58,6 +61,63 @@ def test_line_gives_the_verdicts_of_the_rules_as_written(history, later):
         kind, left, expected_line = rules_as_written(expected_line, entry, began_ms)
         assert line.judge(entry, began_ms) == (kind, tuple(left))
         assert list(line.entries()) == expected_line
+
+
+def rough_history(chosen):
+    """Return entries of one event as a bad day brings them: about the edges of the rules."""
+    span = chosen.choice([3, 30, 500, 1500, 43_200])  # within a slot, about one, over all
+    first = chosen.choice([0, chosen.randrange(43_201 - span)])
+    unit_ms = chosen.choice([1875, 2000, 2125, 2300])
+    off_ms = chosen.choice([100, 20_000, 33_000, 60_000, 5_000_000])
+    for _ in range(chosen.choice([5, 20, 60])):
+        unit = first + chosen.randrange(span)
+        late_ms = chosen.choice([0, -30_000, 30_000, 30_125, chosen.randint(-off_ms, off_ms)])
+        yield Entry(unit_ms * unit + late_ms, unit // 450, unit % 450)
+
+
+def test_line_gives_the_verdicts_of_a_look_at_every_entry():
+    chosen, seen = random.Random(4), set()
+    for _ in range(6_000):
+        line, linear = Line(), LinearLine()
+        for entry in rough_history(chosen):
+            began_ms = chosen.choice([None, None, None, chosen.randrange(86_400_000)])
+            verdict = line.judge(entry, began_ms)
+            assert verdict == linear.judge(entry, began_ms)
+            assert line.began_ms() == linear.began_ms()
+            seen.add((verdict.kind, bool(verdict.left)))
+        assert line.entries() == tuple(linear.held)
+        again = Line(line.entries())
+        assert (again.entries(), again.began_ms()) == (line.entries(), line.began_ms())
+    assert len(seen) == 7  # a replay makes nothing leave; each other kind comes with and without
+
+
+@given(histories, st.lists(st.none() | st.integers(-DAY_MS, DAY_MS), min_size=20, max_size=20))
+def test_line_agrees_with_a_look_at_every_entry_whatever_is_heard(history, later):
+    line, linear = Line(), LinearLine()
+    for entry, began_ms in zip(history, later, strict=False):
+        assert line.judge(entry, began_ms) == linear.judge(entry, began_ms)
+        assert line.began_ms() == linear.began_ms()
+    assert line.entries() == tuple(linear.held)
+
+
+def test_a_day_of_alerts_is_not_looked_at_for_every_alert(monkeypatch):
+    """A count, not a time: at most the entries of one slot are compared one by one."""
+    compared = []
+    excess_ms = line_module._excess_ms
+    monkeypatch.setattr(
+        line_module, "_excess_ms", lambda *two: compared.append(1) or excess_ms(*two)
+    )
+    line = Line(Entry(2000 * unit, unit // 450, unit % 450) for unit in range(43_000))
+    for unit in (43_000, 42_999, 21_000, 0):
+        compared.clear()
+        line.judge(Entry(2000 * unit, unit // 450, unit % 450))
+        assert len(compared) <= 450
+
+
+def test_of_two_entries_for_one_unit_the_one_heard_first_is_taken():
+    line = Line([(5000, 0, 1), (2000, 0, 1), (9000, 0, 1), (4000, 0, 2)])
+    assert line.entries() == ((2000, 0, 1), (4000, 0, 2))
+    assert line.began_ms() == 0
 
 
 @given(histories)
@@ -198,7 +258,7 @@ def test_older_event_is_never_genuine_30_s_after_a_newer_one_was_heard(newer, re
     line_of_newer = Line()
     heard_ms = []
     for entry, _ in newer:
-        if line_of_newer.judge(entry).kind != REPLAY:
+        if line_of_newer.judge(entry).kind in (FRESH, LATE):  # a duplicate moves nothing
             heard_ms.append(entry.t_ms)
     older = Line()
     for entry in replays:
