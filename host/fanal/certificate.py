@@ -18,6 +18,7 @@ from fanal.error import IntegrityError
 
 # "no well-defined expiration date", RFC 5280 4.1.2.5
 _NEVER = datetime(9999, 12, 31, 23, 59, 59, tzinfo=UTC)
+_LOG = "fanal log"
 _WHOLE_SIGNATURE = b"\x03\x41\x00"  # a BIT STRING of 64 bytes without unused bits
 
 
@@ -55,6 +56,14 @@ def for_beacon(
     """Return the certificate of a beacon. public_key: 32 bytes."""
     key = Ed25519PublicKey.from_public_bytes(public_key)
     return _issue(beacon_id, key, _name_of(station), station_key, now, path_length=None)
+
+
+def for_log(
+    public_key: bytes, fleet: x509.Certificate, fleet_key: Ed25519PrivateKey, now: datetime
+) -> x509.Certificate:
+    """Return the certificate of a hub's log key, 32 bytes: it may certify nothing."""
+    key = Ed25519PublicKey.from_public_bytes(public_key)
+    return _issue(_LOG, key, _name_of(fleet), fleet_key, now, path_length=None)
 
 
 def to_der(certificate: x509.Certificate) -> bytes:
@@ -104,6 +113,26 @@ def verify_chain(
     ):
         if not _is_issued_by(child, issuer) or not _may(child, path_length):
             raise IntegrityError(f"The {link} certificate is not valid.", code="chain")
+
+
+def verify_log(log: x509.Certificate, fleet: x509.Certificate, public_key: bytes) -> None:
+    """Check that `fleet`, trusted already, certifies a log key, 32 bytes. Raises IntegrityError."""
+    if (
+        public_key_of(log) != public_key
+        or _name_of(log) != _LOG
+        or not (_is_issued_by(log, fleet) and _may(log, None))
+    ):
+        raise IntegrityError("The log's certificate is not valid.", code="chain")
+
+
+def verify_station(number: int, station: x509.Certificate, fleet: x509.Certificate) -> None:
+    """Check that `fleet`, self-signed, certifies station `number`. Raises IntegrityError."""
+    if (
+        _name_of(station) != f"fanal station {number}"
+        or not (_is_issued_by(fleet, fleet) and _may(fleet, 1))
+        or not (_is_issued_by(station, fleet) and _may(station, 0))
+    ):
+        raise IntegrityError(f"The certificate of station {number} is not valid.", code="chain")
 
 
 def _is_issued_by(child: x509.Certificate, issuer: x509.Certificate) -> bool:

@@ -18,6 +18,7 @@ from fanal.error import EnvironmentFault, UsageError
 from fanal.hub.tables import SCHEMA_VERSION, Base, MetaRow, TurnRow
 
 _BUSY_S = 30.0
+BEACONS = "beacons"  # a key of `MetaRow`: whoever watches beacons reads them again when it moves
 _CHANGE = "change"
 _SCHEMA = "schema"
 
@@ -81,7 +82,7 @@ class Store:
             known = session.get(MetaRow, _SCHEMA)
             if known is None:
                 session.add_all([MetaRow(key=_SCHEMA, value=SCHEMA_VERSION),
-                                 MetaRow(key=_CHANGE, value=0),
+                                 MetaRow(key=_CHANGE, value=0), MetaRow(key=BEACONS, value=0),
                                  TurnRow(id=1, worker="", at_ms=0)])  # fmt: skip
             elif known.value > SCHEMA_VERSION:
                 raise EnvironmentFault(

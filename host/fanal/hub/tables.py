@@ -34,7 +34,8 @@ class Base(DeclarativeBase):
 
 
 class MetaRow(Base):
-    """Single facts: `schema` (version), `change` (goes up with every commit that shows)."""
+    """Single facts: `schema` (version), `change` (goes up with every commit that shows), `beacons`
+    (goes up with every enrolment that changed any)."""
 
     __tablename__ = "meta"
 
@@ -52,12 +53,37 @@ class TurnRow(Base):
     at_ms: Mapped[int]
 
 
+class FleetRow(Base):
+    """The one fleet of this hub, pinned by the first enrolment that was accepted.
+
+    certificates: DER; the log's is that of the hub's own log key. made_ms: when the officer made
+    the newest enrolment that was accepted, by the officer's clock: an older one is refused.
+    """
+
+    __tablename__ = "fleet"
+
+    id: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    certificate: Mapped[bytes]
+    log_certificate: Mapped[bytes]
+    made_ms: Mapped[int]
+
+
+class StationRow(Base):
+    """A station of the fleet. certificate: DER, issued by the fleet."""
+
+    __tablename__ = "station"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    certificate: Mapped[bytes]
+
+
 class BeaconRow(Base):
     """A beacon of the fleet, as the officer enrolled it, and the first event that can be resolved.
 
     anchor: E_anchor_event, 32 bytes, sealed under the hub's storage key with the id and the
     number as associated data. It moves with the newest event heard, and what it was before is
-    gone. public_key: 32 bytes. certificate: DER or None.
+    gone. public_key: 32 bytes. certificate: DER or None. retired_ms: the officer says that its keys
+    were erased: it need not be watched any more.
     """
 
     __tablename__ = "beacon"
@@ -71,6 +97,7 @@ class BeaconRow(Base):
     profile: Mapped[str]
     revoked_ms: Mapped[int | None]
     revoked_reason: Mapped[str | None]
+    retired_ms: Mapped[int | None]
     anchor_event: Mapped[int]
     anchor: Mapped[bytes]
     newest_event: Mapped[int]  # 0: none was heard
