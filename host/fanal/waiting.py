@@ -7,14 +7,17 @@ from fanal.heard import Heard
 KEPT_MS = 48 * 3600 * 1000
 
 _MINUTE_MS = 60_000
+_SHARES = 4  # of those who send to a hub nobody gets more than one
 
 
 class Waiting:
     """Payloads that wait, each with the first and the latest time it was heard.
 
-    A flood is bounded twice: `most_per_minute` new payloads are taken, and of `most` the oldest
-    make room. Both losses are counted, as `crowded` and `evicted`; `expired` had its 48 hours.
-    Payloads with the same bytes at `group` are found together.
+    A flood is bounded twice: of each listener `most_per_minute` new payloads of one minute are
+    taken, by when it heard them, and of `most` the oldest make room. At a hub, which has many
+    listeners, one that takes a quarter of the room makes room for its own. Both losses are
+    counted, as `crowded` and `evicted`; `expired` had its 48 hours, from when it came in. Payloads
+    with the same bytes at `group` are found together.
     """
 
     def __init__(
@@ -26,9 +29,9 @@ class Waiting:
         self._most_per_minute = most_per_minute
         self._most = most
         self._group = group
-        self._minute = -1
-        self._taken = 0
         self._waiting: dict[bytes, tuple[Heard, Heard]] = {}  # in order of first arrival
+        self._of_listener: dict[str, dict[bytes, None]] = {}  # in the same order
+        self._of_minute: Counter[tuple[str, int]] = Counter()
         self.groups: dict[bytes, set[bytes]] = {}  # to look into, not to change
 
     def __len__(self) -> int:
@@ -36,19 +39,18 @@ class Waiting:
 
     def keep(self, heard: Heard) -> bool:
         """Keep one payload and return whether it waits now (False: the minute is full)."""
-        self._expire(heard.t_ms)
+        self._expire(_arrived_ms(heard))
         known = self._waiting.get(heard.payload)
         if known is not None:
             self._waiting[heard.payload] = (known[0], heard)
             return True
-        if heard.t_ms // _MINUTE_MS != self._minute:
-            self._minute, self._taken = heard.t_ms // _MINUTE_MS, 0
-        if self._taken >= self._most_per_minute:
+        listener, minute = _owner(heard)
+        if self._of_minute[listener, minute] >= self._most_per_minute:
             self._counts[f"{self._name}_crowded"] += 1
             return False
-        self._taken += 1
-        if len(self._waiting) >= self._most:
-            self._drop_oldest("evicted")
+        self._make_room(heard)
+        self._of_minute[listener, minute] += 1
+        self._of_listener.setdefault(listener, {})[heard.payload] = None
         self._waiting[heard.payload] = (heard, heard)
         self.groups.setdefault(heard.payload[self._group], set()).add(heard.payload)
         return True
@@ -64,21 +66,48 @@ class Waiting:
 
     def remove(self, payload: bytes) -> bool:
         """Forget a payload and return whether it waited."""
-        if self._waiting.pop(payload, None) is None:
+        waited = self._waiting.pop(payload, None)
+        if waited is None:
             return False
+        self._disown(payload, *_owner(waited[0]))
         group = payload[self._group]
         self.groups[group].discard(payload)
         if not self.groups[group]:
             del self.groups[group]
         return True
 
+    def _disown(self, payload: bytes, listener: str, minute: int) -> None:
+        self._of_minute[listener, minute] -= 1
+        if not self._of_minute[listener, minute]:
+            del self._of_minute[listener, minute]
+        del self._of_listener[listener][payload]
+        if not self._of_listener[listener]:
+            del self._of_listener[listener]
+
+    def _make_room(self, heard: Heard) -> None:
+        own = self._of_listener.get(_owner(heard)[0], {})
+        if heard.receipt is not None and len(own) >= max(1, self._most // _SHARES):
+            self._drop(next(iter(own)), "evicted")
+        elif len(self._waiting) >= self._most:
+            self._drop(next(iter(self._waiting)), "evicted")
+
     def _expire(self, now_ms: int) -> None:
         while self._waiting:
             first, _ = next(iter(self._waiting.values()))
-            if now_ms - first.t_ms <= KEPT_MS:
+            if now_ms - _arrived_ms(first) <= KEPT_MS:
                 return
-            self._drop_oldest("expired")
+            self._drop(first.payload, "expired")
 
-    def _drop_oldest(self, loss: str) -> None:
-        self.remove(next(iter(self._waiting)))
+    def _drop(self, payload: bytes, loss: str) -> None:
+        self.remove(payload)
         self._counts[f"{self._name}_{loss}"] += 1
+
+
+def _arrived_ms(heard: Heard) -> int:
+    return heard.t_ms if heard.receipt is None else heard.receipt.received_ms
+
+
+def _owner(heard: Heard) -> tuple[str, int]:
+    """Return who heard it, "" for this computer itself, and in which minute."""
+    listener = "" if heard.receipt is None else heard.receipt.listener
+    return listener, heard.t_ms // _MINUTE_MS
