@@ -1,0 +1,104 @@
+"""The door for deliveries, the only thing that strangers may send to: short in, shorter out."""
+
+import asyncio
+from collections.abc import Callable
+from typing import Any
+
+from fastapi import APIRouter, Request
+from starlette.concurrency import run_in_threadpool
+from starlette.responses import JSONResponse, Response
+
+from fanal.envelope import MOST_DELIVERY_BYTES, EnvelopeError
+from fanal.error import EnvironmentFault, FanalError
+from fanal.hub.hub import Hub
+from fanal.hub.web.answers import refuse
+from fanal.hub.web.rates import Buckets, Crowd, source
+
+PATH = "/deliver"
+_KIND = "application/octet-stream"
+_MOST_OPEN = 256  # deliveries that arrive or wait at one moment: 64 MiB at the most
+_MOST_OPEN_EACH = 32
+_BUSY_S = 5.0
+
+router = APIRouter()
+_REFUSAL = {
+    "content": {"application/json": {"schema": {
+        "type": "object", "properties": {"error": {"type": "string"}}, "required": ["error"],
+        "additionalProperties": False,
+    }}}
+}  # fmt: skip
+
+
+def _told(description: str) -> dict[str, Any]:
+    return {"description": description, **_REFUSAL}
+
+
+class Door:
+    """Who may put how much through at one time."""
+
+    def __init__(self, hub: Hub) -> None:
+        self.rate = Buckets(hub.config.limits.address_deliveries)
+        self.crowd = Crowd(_MOST_OPEN, _MOST_OPEN_EACH)
+
+
+@router.post(
+    PATH, status_code=204, response_class=Response,
+    responses={
+        204: {"description": "It was written down; send it no more."},
+        400: _told("It will never be taken, with the reason."),
+        408: _told("It did not arrive in time."), 413: _told("It is too long."),
+        415: _told("It is not application/octet-stream."),
+        429: _told("Too much from there; come again after Retry-After."),
+        503: _told("The hub is busy; come again after Retry-After."),
+    },
+    openapi_extra={"requestBody": {"required": True, "content": {
+        _KIND: {"schema": {"type": "string", "format": "binary",
+                           "maxLength": MOST_DELIVERY_BYTES}}}}},
+)  # fmt: skip
+async def deliver(request: Request) -> Response:
+    """Take a delivery of sealed groups; answered after it was written down, not before."""
+    hub: Hub = request.app.state.hub
+    door: Door = request.app.state.door
+    address = source(request.scope)
+    if hub.intake is None:
+        return refuse(request.scope, 503, "closed", "", retry_s=60)
+    if wait := door.rate.wait_s(address):
+        return refuse(request.scope, 429, "often", "", retry_s=wait, close=True)
+    if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _KIND:
+        return refuse(request.scope, 415, "type", "", close=True)
+    with door.crowd.place(address) as fits:
+        if not fits:
+            return refuse(request.scope, 503, "busy", "", retry_s=_BUSY_S, close=True)
+        data = await request.body()
+        return await _taken(request, hub.intake.submit, data, address)
+
+
+async def _taken(
+    request: Request, submit: Callable[[bytes, str], Any], data: bytes, address: str
+) -> Response:
+    try:
+        # shielded: what the intake has begun is not taken back when the sender hangs up
+        await asyncio.shield(asyncio.wrap_future(submit(data, address)))
+    except EnvelopeError as refused:
+        return refuse(request.scope, 400, refused.code, "")
+    except EnvironmentFault:
+        return refuse(request.scope, 503, "busy", "", retry_s=_BUSY_S)
+    except FanalError as refused:
+        status = 429 if refused.code == "crowded" else 503
+        return refuse(request.scope, status, refused.code, "", retry_s=_BUSY_S)
+    return Response(status_code=204)
+
+
+@router.get(
+    "/health",
+    responses={200: {"description": "It runs, and its database answers."},
+               503: _told("Its database does not answer.")},
+)  # fmt: skip
+async def health(request: Request) -> Response:
+    """Say whether this worker runs, and nothing else: anybody may ask."""
+    hub: Hub = request.app.state.hub
+    try:
+        await run_in_threadpool(hub.store.change)
+    except FanalError:
+        return refuse(request.scope, 503, "database", "", retry_s=_BUSY_S)
+    return JSONResponse({"ok": True})
