@@ -204,11 +204,22 @@ class Opener:
         Raises EnvelopeError if the postmark cannot be believed; a group that cannot is named in
         `refused`, and the others count.
         """
+        return self.groups(*self.postmark(data))
+
+    def postmark(self, data: bytes) -> tuple[Postmark, list[bytes]]:
+        """Return who sent a delivery, and its groups as yet sealed. data: untrusted.
+
+        So one from whom nothing more is taken now costs no more than this. Raises EnvelopeError.
+        """
         mark, *sealed = split(data)
         content, text_key = self._opened(_POSTMARK, mark)
-        postmark = _read(_postmark, content, text_key)
+        postmark: Postmark = _read(_postmark, content, text_key)
         if list(postmark.contents) != [content_id(one) for one in sealed]:
             raise EnvelopeError("content", "The postmark names other groups than came with it.")
+        return postmark, sealed
+
+    def groups(self, postmark: Postmark, sealed: Sequence[bytes]) -> Delivery:
+        """Open the groups that came with a postmark, as `postmark` returned them."""
         groups, refused = [], {}
         for name, one in zip(postmark.contents, sealed, strict=True):
             try:
