@@ -137,6 +137,7 @@ class ListenerRow(Base):
     version: Mapped[str]
     is_lost: Mapped[bool]  # its last will came, and nothing since
     silent_since_ms: Mapped[int | None]  # set and cleared by whoever watches health
+    deaf_since_ms: Mapped[int | None]  # the same
     latitude: Mapped[float | None]
     longitude: Mapped[float | None]
     accuracy_m: Mapped[float | None]

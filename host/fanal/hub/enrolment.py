@@ -1,0 +1,238 @@
+"""Enrolment: the officer hands a hub what it may know of the fleet, in one file; the hub takes it.
+
+The file is sealed to the hub (age) and signed by the fleet. What a hub holds never moves back: an
+older file is refused, a revocation stays, and the anchor of a beacon, from which its event keys
+are ratcheted, only ever moves on.
+"""
+
+from dataclasses import dataclass, field
+from datetime import UTC, datetime
+
+import pyrage  # type: ignore[import-untyped]
+from fanal_protocol import keys
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fanal import certificate
+from fanal.error import FanalError, IntegrityError, UsageError
+from fanal.hub.enrolment_file import EnrolledBeacon, Enrolment, fleet_name, read, signed
+from fanal.hub.keys import HubKeyring, open_anchor, seal_anchor
+from fanal.hub.request import Request
+from fanal.hub.store import BEACONS, Store, touch
+from fanal.hub.tables import BeaconRow, FleetRow, MetaRow, StationRow, TurnRow
+from fanal.keyring import Officer
+from fanal.registry import RETIRED, Registry, Watched
+
+_MOST_AHEAD_MS = 86_400_000
+
+
+@dataclass(frozen=True)
+class Made:
+    """An enrolment that was made. sealed: the file, for that hub alone."""
+
+    sealed: bytes = field(repr=False)
+    fleet: str
+    beacons: int
+    revoked: int
+
+
+@dataclass(frozen=True)
+class Accepted:
+    """What an enrolment did to a hub, as numbers of beacons.
+
+    revoked: of those that are enrolled now. missing: known to the hub and not in the file; they
+    stay as they were. is_first: the hub had no fleet before.
+    """
+
+    fleet: str
+    is_first: bool
+    added: int
+    changed: int
+    unchanged: int
+    retired: int
+    revoked: int
+    missing: int
+
+
+def make(
+    officer: Officer, registry: Registry, request: Request, now: datetime | None = None
+) -> Made:
+    """Return what the hub that sent `request` may know of the fleet. Raises FanalError.
+
+    No root and no signing key is in it, and no key of an event before the last but one heard.
+    """
+    now = now or datetime.now(UTC)
+    der = registry.fleet_certificate()
+    fleet = certificate.from_der(der)
+    if certificate.public_key_of(fleet) != officer.signing_key.public_key().public_bytes_raw():
+        raise IntegrityError("Keyring and registry are of different fleets.", "Check --fleet.")
+    watched, beacons = registry.watched(), registry.beacons()
+    certificates = {b.beacon_id: b.certificate for b in beacons}
+    roots = {n: keys.station_root(officer.root, n) for n in sorted({b.station for b in watched})}
+    enrolment = Enrolment(
+        made_ms=round(now.timestamp() * 1000),
+        fleet=der,
+        log=certificate.to_der(
+            certificate.for_log(request.log_key, fleet, officer.signing_key, now)
+        ),
+        sealing=officer.sealing,
+        stations={n: registry.station_certificate(n) for n in roots},
+        beacons=tuple(_enrolled(b, roots[b.station], certificates.get(b.beacon_id))
+                      for b in watched),
+        retired=tuple(b.beacon_id for b in beacons
+                      if b.state == RETIRED and b.revocation is None),
+    )  # fmt: skip
+    try:
+        recipient = pyrage.x25519.Recipient.from_str(request.recipient)
+    except pyrage.RecipientError:
+        raise UsageError(
+            "The hub's key in its line is unreadable.", "Copy the line again."
+        ) from None
+    sealed = pyrage.encrypt(signed(enrolment, officer.signing_key), [recipient])
+    revoked = sum(b.revocation is not None for b in watched)
+    return Made(sealed, fleet_name(enrolment), len(watched), revoked)
+
+
+def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
+    """Take an officer's file into the hub, whole or not at all; twice changes nothing.
+
+    Raises IntegrityError (not for this hub, another fleet, damaged, keys that do not fit) and
+    FanalError (`older` than what the hub has, `clock`).
+    """
+    held = keyring.keys()
+    log_key = held.log_key.public_key().public_bytes_raw()
+    enrolment = read(keyring.open(sealed), log_key)
+    _require_plausible(enrolment, store.now_ms())
+    with store.writing() as session:
+        # nobody resolves meanwhile: both move anchors
+        session.scalars(select(TurnRow).with_for_update()).one()
+        is_first = _pinned(session, enrolment)
+        known = {row.id: row for row in session.scalars(select(BeaconRow).with_for_update())}
+        results = [_kept(session, known.get(b.beacon_id), b, held.storage)
+                   for b in enrolment.beacons]  # fmt: skip
+        retired = _retired(known, enrolment.retired, store.now_ms())
+        if is_first or retired or any(result != _SAME for result in results):
+            session.get_one(MetaRow, BEACONS).value += 1
+            session.flush()
+            touch(session)
+        # before the commit: a hub with beacons has what opens deliveries about them
+        keyring.keep_sealing(enrolment.sealing)
+    named = {b.beacon_id for b in enrolment.beacons} | set(enrolment.retired)
+    return Accepted(
+        fleet_name(enrolment), is_first, results.count(_ADDED), results.count(_CHANGED),
+        results.count(_SAME), retired, sum(b.revocation is not None for b in enrolment.beacons),
+        len(known.keys() - named),
+    )  # fmt: skip
+
+
+_ADDED, _CHANGED, _SAME = "added", "changed", "same"
+
+
+def _enrolled(beacon: Watched, root: bytes, der: bytes | None) -> EnrolledBeacon:
+    event = max(1, beacon.newest_event - 1)
+    key = _ratcheted(keys.first_event_key(root, beacon.public_key), event - 1)
+    return EnrolledBeacon(
+        beacon.beacon_id, beacon.public_key, der, beacon.station, beacon.site, beacon.place,
+        beacon.profile, beacon.newest_event, event, key, beacon.revocation,
+    )  # fmt: skip
+
+
+def _ratcheted(key: bytes, steps: int) -> bytes:
+    for _ in range(steps):
+        key = keys.next_event_key(key)
+    return key
+
+
+def _require_plausible(enrolment: Enrolment, now_ms: int) -> None:
+    """Raise FanalError for a file from the future: all later ones would be older than it."""
+    if enrolment.made_ms > now_ms + _MOST_AHEAD_MS:
+        raise FanalError(
+            f"The file was made on {_day(enrolment.made_ms)}, and here it is {_day(now_ms)}.",
+            "Set the clock that is wrong, and have the file made again if it was the officer's.",
+            code="clock",
+        )
+
+
+def _pinned(session: Session, enrolment: Enrolment) -> bool:
+    """Keep the fleet's certificates; return whether it is the first fleet here."""
+    row = session.get(FleetRow, 1)
+    for number, der in enrolment.stations.items():
+        session.merge(StationRow(number=number, certificate=der))
+    if row is None:
+        session.add(FleetRow(id=1, certificate=enrolment.fleet, log_certificate=enrolment.log,
+                             made_ms=enrolment.made_ms))  # fmt: skip
+        return True
+    if _key_in(row.certificate) != _key_in(enrolment.fleet):
+        raise IntegrityError(
+            f"The file is of another fleet ({fleet_name(enrolment)}) than this hub.",
+            "A hub serves one fleet: make another hub for the other one.",
+            code="other_fleet",
+        )
+    if enrolment.made_ms < row.made_ms:
+        raise FanalError(
+            f"The file was made on {_day(enrolment.made_ms)}, before the one that this hub has"
+            f" ({_day(row.made_ms)}); nothing was changed.",
+            "Use the newest file; if this is it, the officer's clock is wrong: set it, and make"
+            " the file again.",
+            code="older",
+        )
+    row.log_certificate, row.made_ms = enrolment.log, enrolment.made_ms
+    return False
+
+
+def _kept(session: Session, row: BeaconRow | None, told: EnrolledBeacon, storage: bytes) -> str:
+    """Keep what is told of one beacon; return whether that is news."""
+    if row is None:
+        row = BeaconRow(
+            id=told.beacon_id, public_key=told.public_key, newest_event=told.newest_event,
+            anchor_event=told.anchor_event, anchor=_sealed(told, storage),
+        )  # fmt: skip
+        _describe(row, told)
+        session.add(row)
+        return _ADDED
+    mine = open_anchor(storage, row.id, row.anchor_event, row.anchor)
+    ahead = told.anchor_event - row.anchor_event
+    if row.public_key != told.public_key or (
+        _ratcheted(mine, ahead) != _ratcheted(told.anchor, -ahead)
+    ):
+        raise IntegrityError(
+            f"The key of beacon {row.id} in the file does not fit the one that this hub has.",
+            "Nothing was changed. Ask the officer whether it is the right fleet's folder.",
+            code="anchor",
+        )
+    if ahead > 0:
+        row.anchor_event, row.anchor = told.anchor_event, _sealed(told, storage)
+    row.newest_event = max(row.newest_event, told.newest_event)
+    _describe(row, told)
+    return _CHANGED if session.is_modified(row) else _SAME
+
+
+def _describe(row: BeaconRow, told: EnrolledBeacon) -> None:
+    row.station, row.site, row.place = told.station, told.site, told.place
+    row.profile, row.retired_ms = told.profile, None
+    row.certificate = told.certificate or row.certificate
+    if told.revocation is not None:  # and it is for good: no file takes one back
+        row.revoked_ms, row.revoked_reason = told.revocation.at_ms, told.revocation.reason
+
+
+def _sealed(told: EnrolledBeacon, storage: bytes) -> bytes:
+    return seal_anchor(storage, told.beacon_id, told.anchor_event, told.anchor)
+
+
+def _retired(known: dict[str, BeaconRow], ids: tuple[str, ...], now_ms: int) -> int:
+    """Mark those whose keys were erased; return how many were not marked before."""
+    rows = [known[name] for name in ids if name in known and known[name].retired_ms is None]
+    for row in rows:
+        row.retired_ms = now_ms
+    return len(rows)
+
+
+def _key_in(der: bytes) -> bytes:
+    return certificate.public_key_of(certificate.from_der(der))
+
+
+def _day(at_ms: int) -> str:
+    try:
+        return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
+    except (OverflowError, ValueError, OSError):
+        return "an impossible day"
