@@ -62,7 +62,7 @@ class ArrivalClock:
         steady_s: Callable[[], float] | None = None,
     ) -> None:
         """Anchor the steady clock (any origin, counts seconds) to the wall clock (Unix time)."""
-        self._steady_s = steady_s or _through_suspend_s
+        self._steady_s = steady_s or through_suspend_s
         self._anchor_s = wall_s() - self._steady_s()
 
     def now_ms(self) -> int:
@@ -70,7 +70,7 @@ class ArrivalClock:
         return int(1000 * (self._anchor_s + self._steady_s()))
 
 
-def _through_suspend_s() -> float:
+def through_suspend_s() -> float:
     """Return a steady clock that goes on while the computer sleeps, where the system has one.
 
     Without it a laptop that slept for an hour would take the next frame of a running event for

@@ -42,6 +42,7 @@ VERBS = {
     "revoke": Verb("fanal.cli.revoke", "revoke_command", "Trust a lost or stolen beacon no more."),
     "drill": Verb("fanal.cli.drill", "drill_command", "Arm a rehearsal, or take it back."),
     "listen": Verb("fanal.cli.listen", "listen_command", "Hear beacons, and name what is heard."),
+    "volunteer": Verb("fanal.cli.volunteer", "volunteer_group", "Equip those who listen for you."),
     "decode": Verb("fanal.cli.decode", "decode_command", "Explain a packet, field by field."),
     "power": Verb("fanal.cli.power", "power_command", "Estimate how long a battery lasts."),
     "support": Verb(

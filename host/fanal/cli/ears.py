@@ -22,8 +22,11 @@ def adapter_option(command: _F) -> _F:
     )(command)
 
 
-def radio(air: str | None, adapter: str | None) -> "Radio":
-    """Return the radio of this computer, or of a virtual air at HOST:PORT. Raises UsageError."""
+def radio(air: str | None, adapter: str | None, now_ms: Callable[[], int] | None = None) -> "Radio":
+    """Return the radio of this computer, or of a virtual air at HOST:PORT. Raises UsageError.
+
+    now_ms: gives the time of arrival.
+    """
     from fanal.radio import Radio
 
     backend = None
@@ -31,7 +34,7 @@ def radio(air: str | None, adapter: str | None) -> "Radio":
         from fanal.sim.air_scanner import scanner_backend
 
         backend = scanner_backend(air)
-    return Radio(backend=backend, adapter=adapter)
+    return Radio(backend=backend, adapter=adapter, now_ms=now_ms)
 
 
 def station_roots(keyring: "Keyring", watched: "Iterable[Watched]") -> dict[int, bytes]:
