@@ -216,6 +216,8 @@ class Opener:
         postmark: Postmark = _read(_postmark, content, text_key)
         if list(postmark.contents) != [content_id(one) for one in sealed]:
             raise EnvelopeError("content", "The postmark names other groups than came with it.")
+        if len(set(postmark.contents)) < len(sealed):
+            raise EnvelopeError("content", "The same group comes twice.")
         return postmark, sealed
 
     def groups(self, postmark: Postmark, sealed: Sequence[bytes]) -> Delivery:
@@ -288,7 +290,7 @@ def _read(make: Any, content: Mapping[str, Any], key: bytes) -> Any:
     """Return `make(content, key)`; any surprise is an EnvelopeError that quotes nothing."""
     try:
         return make(content, key)
-    except (KeyError, TypeError, ValueError, AttributeError):
+    except (KeyError, TypeError, ValueError, AttributeError, OverflowError):
         raise EnvelopeError("content", "A field is missing or out of range.") from None
 
 

@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 @click.group(
     epilog="""\b
 Examples:
-  fanal volunteer bundle --area Harbour --relay https://hub.example --out h.fanal
+  fanal volunteer bundle --area Port --relay https://hub.example --out h.fanal
   fanal volunteer show h.fanal
   fanal volunteer unit --bundle h.fanal
 """
@@ -29,8 +29,8 @@ def volunteer_group() -> None:
     "bundle",
     epilog="""\b
 Examples:
-  fanal volunteer bundle --area Harbour --relay https://hub.example --out h.fanal
-  fanal volunteer bundle --area Harbour --relay mqtts://broker.example:8883 \\
+  fanal volunteer bundle --area Port --relay https://hub.example --out h.fanal
+  fanal volunteer bundle --area Port --relay mqtts://broker.example:8883 \\
       --ca our-ca.pem --out h.fanal
 
 Tell the volunteers the eight letters of the file by telephone, so that they know it is yours.
