@@ -134,15 +134,13 @@ class Crumb:
 
 @dataclass(frozen=True, slots=True)
 class TrailPoint:
-    """That a listener at a place heard it, from when to when. Replays are not in a trail."""
+    """A place on its way, reckoned from the listeners there: see `place.trail`. No replays."""
 
     kind: str
-    listener_name: str
-    is_confirmed: bool
     position: Position
     first_heard_ms: int
     last_heard_ms: int
-    rssi_dbm: int | None
+    listeners: int
 
 
 @dataclass(frozen=True, slots=True)

@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fanal.beacon_name import ALPHABET, shown
 from fanal.error import UsageError
-from fanal.hub import actions
+from fanal.hub import actions, place
 from fanal.hub.incident_record import (
     Action,
     Crumb,
@@ -27,6 +27,7 @@ from fanal.hub.incident_record import (
     TrailPoint,
 )
 from fanal.hub.incident_record import as_json as as_json
+from fanal.hub.place import HeardAt
 from fanal.hub.store import Store
 from fanal.hub.tables import (
     ActionRow,
@@ -164,40 +165,28 @@ def _timeline(session: Session, row: IncidentRow) -> tuple[Action, ...]:
 
 
 def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
-    """Return who heard it where, in the order of hearing: one point a listener, place and minute,
-    then one for as long as nobody else heard it."""
+    """Return the way it went, of what no replay says. A listener's minute is two hearings."""
     at = (SightingRow.listener, SightingRow.latitude, SightingRow.longitude,
           SightingRow.accuracy_m, SightingRow.source)  # fmt: skip
-    first = func.min(SightingRow.heard_ms)
+    first, last = func.min(SightingRow.heard_ms), func.max(SightingRow.heard_ms)
     query = (
-        select(*at, first, func.max(SightingRow.last_heard_ms), func.max(SightingRow.rssi_dbm))
+        select(*at, first, last, func.max(SightingRow.rssi_dbm))
         .where(SightingRow.incident == row.id, SightingRow.verdict != _REPLAY,
                SightingRow.latitude.is_not(None))
         .group_by(*at, SightingRow.heard_ms // _MINUTE_MS)
         .order_by(first, SightingRow.listener)
     )  # fmt: skip
-    found = session.execute(query).all()
-    known = _known(session, {one[0] for one in found})
-    points: list[TrailPoint] = []
-    for listener, latitude, longitude, accuracy_m, source, first_ms, last_ms, rssi_dbm in found:
-        position = Position(latitude or 0.0, longitude or 0.0, accuracy_m or 0.0, source or "")
-        point = TrailPoint(row.kind, _name(listener, known), _is_enrolled(listener, known),
-                           position, first_ms, last_ms, rssi_dbm)  # fmt: skip
-        if points and _is_same_place(points[-1], point):
-            point = _joined(points.pop(), point)
-        points.append(point)
-    return tuple(points)
-
-
-def _is_same_place(last: TrailPoint, new: TrailPoint) -> bool:
-    return (last.listener_name, last.position) == (new.listener_name, new.position)
-
-
-def _joined(last: TrailPoint, new: TrailPoint) -> TrailPoint:
-    strongest = max((x for x in (last.rssi_dbm, new.rssi_dbm) if x is not None), default=None)
-    return TrailPoint(last.kind, last.listener_name, last.is_confirmed, last.position,
-                      last.first_heard_ms, max(last.last_heard_ms, new.last_heard_ms),
-                      strongest)  # fmt: skip
+    heard = [
+        HeardAt(Position(latitude or 0.0, longitude or 0.0, accuracy_m or 0.0, source or ""),
+                rssi_dbm, t_ms, listener)
+        for listener, latitude, longitude, accuracy_m, source, first_ms, last_ms, rssi_dbm
+        in session.execute(query)
+        for t_ms in sorted({first_ms, last_ms})
+    ]  # fmt: skip
+    return tuple(
+        TrailPoint(row.kind, point.position, point.first_ms, point.last_ms, point.listeners)
+        for point in place.trail(heard)
+    )
 
 
 def _signatures(session: Session, row: IncidentRow, with_evidence: bool) -> tuple[Signature, ...]:
@@ -268,9 +257,13 @@ def _known(session: Session, keys: set[str]) -> dict[str, ListenerRow]:
     return found
 
 
+def name_of(row: ListenerRow) -> str:
+    """Return a listener's name as people know it: the officer's, else `short_name`."""
+    return row.name or short_name(row.key)
+
+
 def _name(key: str, known: dict[str, ListenerRow]) -> str:
-    row = known.get(key)
-    return row.name if row is not None and row.name else short_name(key)
+    return name_of(known[key]) if key in known else short_name(key)
 
 
 def _is_enrolled(key: str, known: dict[str, ListenerRow]) -> bool:
