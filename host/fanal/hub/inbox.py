@@ -35,11 +35,15 @@ _MOST_KEY = 200  # characters, see `tables.ListenerRow`
 
 @dataclass(frozen=True, slots=True)
 class Incoming:
-    """A delivery as it came. data: untrusted; source: from where, for people."""
+    """A delivery as it came. data: untrusted; source: from where, for people.
+
+    held_ms: how long a broker held it, which says so: it counts as waiting, like the listener's.
+    """
 
     data: bytes
     source: str
     received_ms: int
+    held_ms: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -74,6 +78,7 @@ class _Arrival:
     frames: int = 0
     refused: Mapping[str, str] = field(default_factory=dict)
     is_enrolled: bool = False
+    held_ms: int = 0
 
 
 _Answer = Taken | EnvelopeError | Crowded
@@ -121,7 +126,8 @@ class Inbox:
             mark, sealed = self._opener.postmark(item.data)
         except EnvelopeError as refused:
             return refused
-        return _Arrival(mark.listener.hex(), item.received_ms, mark, sealed)
+        key, held_ms = mark.listener.hex(), max(0, item.held_ms)
+        return _Arrival(key, item.received_ms, mark, sealed, held_ms=held_ms)
 
     def _admit(self, answers: list[_Answer | _Arrival]) -> None:
         """Open the groups of those from whom something may be taken; the others are Crowded."""
@@ -186,7 +192,7 @@ class Inbox:
             row = rows.get(one.listener)
             if row is None or (one.mark and not self._lives.is_news(one.listener, one.mark)):
                 continue
-            tell(row, one.mark, one.received_ms)
+            tell(row, one.mark, one.received_ms - one.held_ms)
             if one.mark is not None:
                 news.append((one.listener, one.mark))
         if is_more:
@@ -208,7 +214,7 @@ def _row(mark: Postmark, opened: OpenedGroup, arrival: _Arrival) -> dict[str, An
     at, received_ms = opened.group.position, arrival.received_ms
 
     def reckoned(frame: HeardFrame) -> list[Any]:
-        heard_ms = max(0, received_ms - waited_ms(mark, opened.group, frame))
+        heard_ms = max(0, received_ms - arrival.held_ms - waited_ms(mark, opened.group, frame))
         last_ms = min(received_ms, heard_ms + frame.last_ms - frame.first_ms)
         return [frame.payload.hex(), heard_ms, last_ms, frame.count, frame.rssi_dbm]
 

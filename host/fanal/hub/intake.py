@@ -54,9 +54,13 @@ class Intake:
         self._thread = threading.Thread(target=self._run, name="intake", daemon=True)
         self._thread.start()
 
-    def submit(self, data: bytes, source: str) -> Future[Taken]:
-        """Put a delivery into the queue. Raises IntakeFull at once, also when it is closed."""
-        return self._submit(Incoming(data, source, self._inbox.store.now_ms()), len(data))
+    def submit(self, data: bytes, source: str, held_ms: int = 0) -> Future[Taken]:
+        """Put a delivery into the queue. Raises IntakeFull at once, also when it is closed.
+
+        held_ms: see Incoming.
+        """
+        item = Incoming(data, source, self._inbox.store.now_ms(), held_ms)
+        return self._submit(item, len(data))
 
     def submit_foreign(
         self, gateway: str, payload: bytes, rssi_dbm: int | None, received_ms: int
