@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from rich.console import Console
 
 PASSPHRASE_VARIABLE = "FANAL_PASSPHRASE"
+HUB_PASSPHRASE_VARIABLE = "FANAL_HUB_PASSPHRASE"
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -199,22 +200,26 @@ def ports_options(command: _F) -> _F:
     )(command)  # fmt: skip
 
 
-def read_passphrase(passphrase_file: Path | None, *, is_new: bool = False) -> str:
+def read_passphrase(
+    passphrase_file: Path | None, *, is_new: bool = False, whose: str = "fleet"
+) -> str:
     """Return the passphrase: from the file, else FANAL_PASSPHRASE, else asked for (twice if new).
 
-    Never from the command line, where every process could read it.
+    whose: "fleet" or "hub", whose own FANAL_HUB_PASSPHRASE comes first. Never from the command
+    line, where every process could read it.
     """
     if passphrase_file is not None:
-        return _first_line(passphrase_file)
-    if from_environment := os.environ.get(PASSPHRASE_VARIABLE):
+        return read_secret_file(passphrase_file)
+    own = os.environ.get(HUB_PASSPHRASE_VARIABLE) if whose == "hub" else None
+    if from_environment := own or os.environ.get(PASSPHRASE_VARIABLE):
         return from_environment
     if not sys.stdin.isatty():
         raise UsageError(
-            "The passphrase of the fleet is needed, and there is no terminal to ask for it.",
+            f"The passphrase of the {whose} is needed, and there is no terminal to ask for it.",
             f"Use --passphrase-file FILE or set {PASSPHRASE_VARIABLE}.",
         )
     if not is_new:
-        answer: str = click.prompt("Passphrase of the fleet", hide_input=True, err=True)
+        answer: str = click.prompt(f"Passphrase of the {whose}", hide_input=True, err=True)
         return answer
     from fanal.keyring import SHORTEST_PASSPHRASE, check_passphrase
 
@@ -225,7 +230,7 @@ def read_passphrase(passphrase_file: Path | None, *, is_new: bool = False) -> st
             raise click.UsageError(problem.sentence) from None  # it is asked for again
         return text
 
-    text = f"New passphrase of the fleet ({SHORTEST_PASSPHRASE} characters or more)"
+    text = f"New passphrase of the {whose} ({SHORTEST_PASSPHRASE} characters or more)"
     return str(
         click.prompt(
             text, hide_input=True, confirmation_prompt=True, err=True, value_proc=long_enough
@@ -233,14 +238,20 @@ def read_passphrase(passphrase_file: Path | None, *, is_new: bool = False) -> st
     )
 
 
-def _first_line(path: Path) -> str:
+def is_asked_in_person() -> bool:
+    """Say whether there is a terminal at which somebody can type a secret."""
+    return sys.stdin.isatty()
+
+
+def read_secret_file(path: Path, what: str = "passphrase") -> str:
+    """Return the first line of a file. Raises EnvironmentFault."""
     try:
         return path.read_text(encoding="utf-8").split("\n", 1)[0].rstrip("\r")
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not text"
         raise EnvironmentFault(
-            f"The passphrase file {path} cannot be read: {reason}.",
-            "Give a text file whose first line is the passphrase.",
+            f"The {what} file {path} cannot be read: {reason}.",
+            f"Give a text file whose first line is the {what}.",
         ) from None
 
 

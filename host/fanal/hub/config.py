@@ -5,6 +5,7 @@ Secrets are in files that are named here, but for the database's URL, which is n
 """
 
 import tomllib
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from urllib.parse import urlsplit
@@ -74,16 +75,17 @@ class Config:
         return self.public_url.startswith("https://")
 
 
-def load(folder: Path) -> Config:
+def load(folder: Path, overrides: Mapping[str, str] | None = None) -> Config:
     """Return the configuration of the hub in `folder`; without a file, the default one.
 
+    overrides: keys of the table [hub] to take instead, such as "bind": from the command line.
     Raises UsageError, whose sentence names the key and quotes no value, and EnvironmentFault.
     """
     path = folder / CONFIG_FILE
     try:
-        return parse(path.read_text(encoding="utf-8"), folder)
+        return parse(path.read_text(encoding="utf-8"), folder, overrides)
     except FileNotFoundError:
-        return parse("", folder)
+        return parse("", folder, overrides)
     except (OSError, UnicodeDecodeError) as problem:
         reason = getattr(problem, "strerror", None) or "it is not UTF-8 text"
         raise EnvironmentFault(
@@ -91,7 +93,7 @@ def load(folder: Path) -> Config:
         ) from None
 
 
-def parse(text: str, folder: Path) -> Config:
+def parse(text: str, folder: Path, overrides: Mapping[str, str] | None = None) -> Config:
     """Return the configuration that `text`, in TOML, says. Raises UsageError as `load` does."""
     try:
         content = tomllib.loads(text)
@@ -103,6 +105,7 @@ def parse(text: str, folder: Path) -> Config:
         ) from None
     top = Table("", content, folder)
     hub = top.table("hub") or Table("hub", {}, folder)
+    hub.override(overrides or {})
     mqtt, escalation, limits = top.table("mqtt"), top.table("escalation"), top.table("limits")
     rows = top.tables("channel")
     top.done()

@@ -23,13 +23,12 @@ class Site:
 def listed(store: Store) -> list[Site]:
     """Return all sites by name: those with a position, and those of beacons without one."""
     with store.reading() as session:
-        counted = dict(
-            session.execute(
-                select(BeaconRow.site, func.count())
-                .where(BeaconRow.retired_ms.is_(None))
-                .group_by(BeaconRow.site)
-            ).tuples()
+        rows = session.execute(
+            select(BeaconRow.site, func.count())
+            .where(BeaconRow.retired_ms.is_(None))
+            .group_by(BeaconRow.site)
         )
+        counted = {site: number for site, number in rows}
         placed = {row.name: _position(row) for row in session.scalars(select(SiteRow))}
         names = sorted(counted.keys() | placed.keys())
         return [Site(name, placed.get(name), counted.get(name, 0)) for name in names]

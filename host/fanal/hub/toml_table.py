@@ -21,6 +21,10 @@ class Table:
         self._content = dict(content)
         self._folder = folder
 
+    def override(self, changed: Mapping[str, Any]) -> None:
+        """Take these values instead of those in the file."""
+        self._content.update(changed)
+
     def key(self, key: str) -> str:
         """Return the full name of a key, for a sentence."""
         return f"{self._name}.{key}" if self._name else key
