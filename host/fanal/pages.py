@@ -167,6 +167,22 @@ class Pages:
             outcomes += self._wake(slot)
         return outcomes
 
+    def recall(
+        self, keys: EventKeys, slot: int, rid: bytes, status: int, times_ms: tuple[int, int],
+        is_verified: bool,
+    ) -> None:  # fmt: skip
+        """Take up a slot that was seen before a restart. times_ms: first and last, see `Seen`."""
+        known = self._slots.setdefault(
+            (keys.beacon_id, keys.event, slot), SlotPages(keys, slot, rid)
+        )
+        known.is_verified = known.is_verified or is_verified
+        known.learn_status(status)
+        for t_ms in times_ms:
+            self._by_half_hour.setdefault(t_ms // NEAR_MS, {})[keys.beacon_id, keys.event, slot] = (
+                known
+            )
+            known.see(t_ms, 0)
+
     def _near(self, heard: Heard) -> list[SlotPages]:
         """Return the slots with a sighting within half an hour of a page."""
         owner = self._owners.get(heard.payload)

@@ -6,6 +6,7 @@ tag was good and that is no replay moves anything.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from typing import NamedTuple
 
 from fanal_protocol import alert, frame, keys, slot
 from fanal_protocol.error import Refused, TagError
@@ -24,6 +25,23 @@ DEEPEST = 1024  # events beyond the window in which a waiting alert is looked fo
 _RID_AT = slice(1, 1 + slot.RID_BYTES)
 _WAITING_PER_MINUTE = 240
 _WAITING_MOST = 20_000
+
+
+class Seen(NamedTuple):
+    """A slot of an event as it was seen before a restart, within one half hour of the clock.
+
+    rid: 8 bytes; status: one that was seen; first_ms, last_ms: of its sightings, replays too;
+    is_verified: whether its signature was complete.
+    """
+
+    beacon_id: str
+    event: int
+    slot: int
+    rid: bytes
+    status: int
+    first_ms: int
+    last_ms: int
+    is_verified: bool
 
 
 class Resolver:
@@ -70,6 +88,19 @@ class Resolver:
             for added in self._watch.add(anchor, of_beacon.get(anchor.beacon_id, {})):
                 self._woken.extend(self._waiting_for(added))
         self._unsearched.update(self._waiting.groups)
+
+    def recall(self, seen: Iterable[Seen]) -> None:
+        """Take up what was seen before a restart, so that its pages are known again.
+
+        An event outside of the window is passed by: its keys are gone.
+        """
+        events = [event for beacon in self._watch.beacons for event in beacon.events.values()]
+        keys_of = {(event.keys.beacon_id, event.number): event.keys for event in events}
+        for one in seen:
+            event_keys = keys_of.get((one.beacon_id, one.event))
+            if event_keys is not None:
+                self._pages.recall(event_keys, one.slot, one.rid, one.status,
+                                   (one.first_ms, one.last_ms), one.is_verified)  # fmt: skip
 
     @property
     def has_unsearched(self) -> bool:

@@ -1,0 +1,61 @@
+"""Who stands where: the sites of beacons and the places of listeners, as the officer says."""
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fanal.hub.tables import BeaconRow, ListenerRow, SiteRow
+from fanal.position import FIXED, SITE, Position
+from fanal.sighting import Outcome, Sighting
+
+_INSTALLED = "fixed"  # the profile of a beacon that stays where it is
+
+
+@dataclass(frozen=True, slots=True)
+class HeardBy:
+    """A listener beside what it heard. position: the officer's word, or else its own."""
+
+    is_enrolled: bool
+    position: Position | None
+
+
+@dataclass(frozen=True)
+class Scene:
+    """sites: by beacon id, of those that are installed at a site that has a place."""
+
+    sites: dict[str, Position]
+    _enrolled: frozenset[str]
+    _fixed: dict[str, Position]
+
+    def listener(self, seen: Sighting) -> HeardBy:
+        """Return who heard an alert."""
+        assert seen.receipt is not None
+        key = seen.receipt.listener
+        return HeardBy(key in self._enrolled, self._fixed.get(key, seen.receipt.position))
+
+
+def scene_of(session: Session, outcomes: Iterable[Outcome]) -> Scene:
+    """Read what a batch of outcomes needs."""
+    seen = [one for one in outcomes if isinstance(one, Sighting)]
+    sites = session.execute(
+        select(BeaconRow.id, SiteRow.latitude, SiteRow.longitude, SiteRow.accuracy_m)
+        .join(SiteRow, SiteRow.name == BeaconRow.site)
+        .where(BeaconRow.profile == _INSTALLED, BeaconRow.id.in_({s.beacon_id for s in seen}))
+    )  # fmt: skip
+    listeners = session.scalars(
+        select(ListenerRow)
+        .where(ListenerRow.key.in_({s.receipt.listener for s in seen if s.receipt}))
+    ).all()  # fmt: skip
+    return Scene(
+        {row.id: Position(row.latitude, row.longitude, row.accuracy_m, SITE) for row in sites},
+        frozenset(row.key for row in listeners if row.enrolled_ms is not None),
+        {row.key: place for row in listeners if (place := _fixed_place(row)) is not None},
+    )
+
+
+def _fixed_place(row: ListenerRow) -> Position | None:
+    if row.fixed_latitude is None or row.fixed_longitude is None:
+        return None
+    return Position(row.fixed_latitude, row.fixed_longitude, row.fixed_accuracy_m or 0.0, FIXED)

@@ -1,0 +1,131 @@
+"""What a worker knows while it resolves, made from the database: lines, windows, what waits.
+
+The database has all of it, so a worker that was killed, or that takes over from another one, goes
+on exactly where the last commit was.
+"""
+
+from collections import defaultdict
+from collections.abc import Callable
+from dataclasses import dataclass, field
+
+from fanal_protocol import keys
+from fanal_protocol.line import FRESH, LATE
+from sqlalchemy import func, select
+from sqlalchemy.orm import Session
+
+from fanal.error import IntegrityError
+from fanal.event_keys import EventKeys
+from fanal.hub import heard_rows
+from fanal.hub.keys import open_anchor
+from fanal.hub.store import BEACONS
+from fanal.hub.tables import BeaconRow, IncidentRow, MetaRow, SightingRow, SignatureRow
+from fanal.hub.taking import Taking
+from fanal.pages import NEAR_MS
+from fanal.resolver import Resolver, Seen
+from fanal.waiting import KEPT_MS
+
+_AT_ONCE = 500  # beacons, between two signs of life
+
+
+@dataclass
+class Mind:
+    """A resolver that stands where the database does, and the keys to write it down by.
+
+    anchors: by beacon id, the first event that can be resolved after a restart. newest: by beacon
+    id, see `BeaconRow`. enrolment: the number that moves when beacons do. first: what was made
+    clear by enrolments since, not written yet. damaged: beacons whose key does not open.
+    """
+
+    resolver: Resolver
+    anchors: dict[str, EventKeys]
+    newest: dict[str, int]
+    enrolment: int
+    first: Taking
+    damaged: list[str] = field(default_factory=list)
+
+    def advanced(self, beacon_id: str, event: int) -> EventKeys:
+        """Return the anchor of a beacon whose newest event is `event`: the event before it."""
+        anchor = self.anchors[beacon_id]
+        number, key = anchor.event, anchor.event_key
+        for _ in range(max(1, event - 1) - number):
+            number, key = number + 1, keys.next_event_key(key)
+        return anchor.later(number, key)
+
+
+def enrolment(session: Session) -> int:
+    """Return the number that moves with every enrolment that changed a beacon."""
+    return session.scalar(select(MetaRow.value).where(MetaRow.key == BEACONS)) or 0
+
+
+def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], None]) -> Mind:
+    """Read all that there is to know. storage: of `HubKeys`; alive: called now and then.
+
+    Raises IntegrityError if no beacon's key opens: then the storage key is another hub's.
+    """
+    known = enrolment(session)
+    beacons = session.scalars(select(BeaconRow).where(BeaconRow.retired_ms.is_(None))).all()
+    anchors: dict[str, EventKeys] = {}
+    damaged = []
+    for row in beacons:
+        try:
+            key = open_anchor(storage, row.id, row.anchor_event, row.anchor)
+        except IntegrityError:
+            damaged.append(row.id)
+        else:
+            anchors[row.id] = EventKeys(row.id, row.public_key, row.anchor_event, key)
+    if damaged and not anchors:
+        open_anchor(storage, beacons[0].id, beacons[0].anchor_event, beacons[0].anchor)
+    resolver = Resolver([])
+    lines = _lines(session)
+    watched = list(anchors.values())
+    for at in range(0, len(watched), _AT_ONCE):
+        alive()
+        some = watched[at : at + _AT_ONCE]
+        names = {one.beacon_id for one in some}
+        resolver.watch(some, {event: held for event, held in lines.items() if event[0] in names})
+    resolver.recall(_seen(session, now_ms))
+    first = Taking(resolver)
+    for heards in heard_rows.waiting(session, now_ms):
+        alive()
+        for heard in heards:
+            first.take_again(heard)
+    resolver.counts.clear()  # all of that was counted before
+    newest = {row.id: row.newest_event for row in beacons}
+    return Mind(resolver, anchors, newest, known, first, damaged)
+
+
+def _lines(session: Session) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
+    """Return what is held as genuine of the events that can still be resolved, as it joined."""
+    found: dict[tuple[str, int], list[tuple[int, int, int]]] = defaultdict(list)
+    rows = session.execute(
+        select(SightingRow.beacon, SightingRow.event, SightingRow.heard_ms, SightingRow.slot,
+               SightingRow.seq)
+        .join(BeaconRow, BeaconRow.id == SightingRow.beacon)
+        .where(BeaconRow.newest_event > 0, SightingRow.event >= BeaconRow.newest_event - 1,
+               SightingRow.verdict.in_((FRESH, LATE)))
+        .order_by(SightingRow.id)
+    )  # fmt: skip
+    for beacon, event, heard_ms, slot, seq in rows:
+        found[beacon, event].append((heard_ms, slot, seq))
+    return dict(found)
+
+
+def _seen(session: Session, now_ms: int) -> list[Seen]:
+    """Return the slots in which pages may still find their owner."""
+    of_slot = (SightingRow.beacon, SightingRow.event, SightingRow.slot)
+    verified = set(
+        session.execute(
+            select(IncidentRow.beacon, IncidentRow.event, SignatureRow.slot)
+            .join(SignatureRow, SignatureRow.incident == IncidentRow.id)
+        ).tuples()
+    )  # fmt: skip
+    half_hour = SightingRow.heard_ms // NEAR_MS
+    rows = session.execute(
+        select(*of_slot, SightingRow.rid, SightingRow.status, func.min(SightingRow.heard_ms),
+               func.max(SightingRow.heard_ms))
+        .join(BeaconRow, BeaconRow.id == SightingRow.beacon)
+        .where(SightingRow.event >= BeaconRow.newest_event - 1,
+               SightingRow.received_ms >= now_ms - KEPT_MS)
+        .group_by(*of_slot, SightingRow.rid, SightingRow.status, half_hour)
+    )  # fmt: skip
+    return [Seen(*row, is_verified=tuple(row[:3]) in verified) for row in rows]
