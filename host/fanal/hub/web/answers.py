@@ -16,7 +16,8 @@ DOOR = ("/deliver", "/health")
 CODES = {400: "form", 401: "login", 403: "forbidden", 404: "not_found", 405: "method",
          408: "slow", 409: "conflict", 413: "size", 415: "type", 422: "invalid", 429: "often",
          500: "failed", 503: "busy"}  # fmt: skip
-_STATUS = {"not_found": 404, "closed": 409, "not_closed": 409, "exists": 409}
+_STATUS = {"not_found": 404, "closed": 409, "not_closed": 409, "exists": 409, "no_listener": 404,
+           "several": 409, "name_taken": 409}  # fmt: skip
 
 
 def refuse(

@@ -18,7 +18,7 @@ from starlette.staticfiles import StaticFiles
 from fanal.envelope import MOST_DELIVERY_BYTES
 from fanal.error import FanalError
 from fanal.hub.hub import Hub
-from fanal.hub.web import deliver, live, login
+from fanal.hub.web import api, deliver, live, login, pages
 from fanal.hub.web.answers import CODES, refuse, refuse_for
 from fanal.hub.web.bounds import Bounds
 from fanal.hub.web.document import HERE, environment
@@ -53,7 +53,7 @@ def create_app(hub: Hub) -> FastAPI:
     )  # fmt: skip
     app.state.hub, app.state.pages, app.state.live = hub, environment(), following
     app.state.door, app.state.porter = deliver.Door(hub), login.Porter(hub)
-    for part in (deliver, login, live):
+    for part in (deliver, login, live, pages, api):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(HTTPException, _http)

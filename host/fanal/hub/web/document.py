@@ -21,8 +21,8 @@ def environment() -> Environment:
         loader=FileSystemLoader(HERE / "templates"), autoescape=True, undefined=StrictUndefined,
         trim_blocks=True, lstrip_blocks=True, auto_reload=False,
     )  # fmt: skip
-    words = (shown.exact, shown.machine, shown.lasting, shown.ago, shown.volts, shown.coordinates,
-             shown.geo, shown.metres)  # fmt: skip
+    words = (shown.exact, shown.offset_min, shown.machine, shown.lasting, shown.ago, shown.volts,
+             shown.coordinates, shown.geo, shown.metres)  # fmt: skip
     made.globals.update({word.__name__: word for word in words})
     made.globals.update(beacon_shown=beacon_name.shown, whereabouts=whereabouts.shown,
                         FRESH_MS=shown.FRESH_MS)  # fmt: skip

@@ -13,10 +13,15 @@ FRESH_MS = 60_000  # heard within this time, it is on air now
 
 def exact(at_ms: int) -> str:
     """Return "2026-03-01 13:00:03 +01:00"."""
-    at = _EPOCH + timedelta(milliseconds=max(86_400_000, min(at_ms, _MOST_MS)))
-    local = at.astimezone()
+    local = _local(at_ms)
     offset = local.strftime("%z")
     return f"{local:%Y-%m-%d %H:%M:%S} {offset[:3]}:{offset[3:5]}"
+
+
+def offset_min(at_ms: int) -> int:
+    """Return how many minutes the hub's zone is before UTC then."""
+    offset = _local(at_ms).utcoffset()
+    return 0 if offset is None else round(offset.total_seconds() / 60)
 
 
 def machine(at_ms: int) -> str:
@@ -63,3 +68,8 @@ def geo(latitude: float, longitude: float, accuracy_m: float) -> str:
 def metres(accuracy_m: float) -> str:
     """Return "80 m" or "2.4 km"."""
     return f"{accuracy_m:.0f} m" if accuracy_m < 1000 else f"{accuracy_m / 1000:.1f} km"
+
+
+def _local(at_ms: int) -> datetime:
+    bounded = max(86_400_000, min(at_ms, _MOST_MS))
+    return (_EPOCH + timedelta(milliseconds=bounded)).astimezone()
