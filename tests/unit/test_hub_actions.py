@@ -10,7 +10,7 @@ from fanal.hub.tables import IncidentRow
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from tests.unit.paper_incidents import T0, Clock, incident, paper_store, put, timeline
+from tests.unit.incident_rows import T0, Clock, incident, paper_store, put, timeline
 
 ANN, BOB = "ann", "bob"
 

@@ -20,7 +20,7 @@ from fanal.hub.parcel import ChannelDown, ChannelGone, Parcel
 from fanal.hub.tables import IncidentRow, ListenerRow, NoticeRow
 from fanal.mqtt import Mqtt
 
-from tests.unit.paper_incidents import (
+from tests.unit.incident_rows import (
     LISTENER,
     T0,
     Clock,
