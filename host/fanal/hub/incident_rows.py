@@ -1,12 +1,12 @@
 """The rows of an incident: made from what was resolved, written, and reckoned over again."""
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable
 from dataclasses import dataclass, field
 from typing import Any
 
 from fanal_protocol import alert, slot
 from fanal_protocol.line import REPLAY
-from sqlalchemy import func, insert, select, tuple_, update
+from sqlalchemy import func, insert, select, update
 from sqlalchemy.orm import Session
 
 from fanal.hub.place import HeardAt
@@ -97,30 +97,31 @@ def crumb_row(incident: int, found: CrumbFound) -> dict[str, Any]:
             "access_points": points, "heard_ms": found.t_ms}  # fmt: skip
 
 
-def add_sightings(
-    session: Session,
-    row: IncidentRow,
-    sightings: Sequence[dict[str, Any]],
-    left: Iterable[tuple[int, int]],
-    is_again: bool,
-) -> None:
-    """Write alerts of an incident. left: the (slot, seq) that turned out to be replays.
+def begin_anew(row: IncidentRow, seen: Sighting) -> None:
+    """Forget what replays said: this is the first genuine alert."""
+    assert seen.receipt is not None
+    row.is_replay, row.is_confirmed, row.kind = False, False, seen.kind
+    row.first_heard_ms, row.last_heard_ms = seen.t_ms, seen.receipt.last_ms
+    row.first_received_ms = row.last_received_ms = seen.receipt.received_ms
+    row.age_s = -1
 
-    is_again: nothing but replays was known before. Then, and if any left, the incident is
-    reckoned from all that is known of it.
-    """
-    gone = sorted(left)
-    if gone:
+
+def leave(session: Session, row: IncidentRow, left: Iterable[tuple[int, int]]) -> None:
+    """Let alerts of an incident be replays, wherever they were heard. left: (slot, seq) each."""
+    for at_slot, seq in sorted(left):
         session.execute(
             update(SightingRow).where(
                 SightingRow.beacon == row.beacon, SightingRow.event == row.event,
-                tuple_(SightingRow.slot, SightingRow.seq).in_(gone), SightingRow.verdict != REPLAY,
+                SightingRow.slot == at_slot, SightingRow.seq == seq, SightingRow.verdict != REPLAY,
             ).values(verdict=REPLAY).execution_options(synchronize_session=False)
         )  # fmt: skip
-    if sightings:
-        session.execute(insert(SightingRow), [{"incident": row.id, **one} for one in sightings])
-    if gone or is_again:
-        _reckon(session, row)
+
+
+def add_sightings(session: Session, sightings: Iterable[tuple[int, dict[str, Any]]]) -> None:
+    """Write alerts, each with the number of its incident."""
+    rows = [{"incident": incident, **columns} for incident, columns in sightings]
+    if rows:
+        session.execute(insert(SightingRow.__table__), rows)
 
 
 def load(session: Session, row: IncidentRow) -> Known:
@@ -149,7 +150,7 @@ def _counted(row: IncidentRow) -> list[Any]:
     return [own] if row.is_replay else [own, SightingRow.verdict != REPLAY]
 
 
-def _reckon(session: Session, row: IncidentRow) -> None:
+def reckon(session: Session, row: IncidentRow) -> None:
     """Make times, counts and status of an incident anew from its alerts."""
     counted = _counted(row)
     times = session.execute(

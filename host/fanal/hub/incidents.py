@@ -12,6 +12,7 @@ if what was closed as a replay, a drill or a test turns out to be more than that
 from collections import OrderedDict
 from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass, field
+from typing import Any
 
 from fanal_protocol import alert
 from fanal_protocol.line import REPLAY
@@ -24,9 +25,12 @@ from fanal.hub.incident_rows import (
     Known,
     add_sightings,
     began,
+    begin_anew,
     crumb_row,
+    leave,
     load,
     place_of,
+    reckon,
     show_status,
     sighting_row,
     signature_row,
@@ -61,15 +65,21 @@ Changed = Callable[[Session, IncidentRow, str], None]
 
 @dataclass
 class _Work:
-    """One incident while a batch is put into it. was: how it stood before."""
+    """One incident while a batch is put into it. was: how it stood before.
+
+    is_replay: nothing but replays is known so far. counted: the alerts that count, each with
+    whether an enrolled listener heard it.
+    """
 
     row: IncidentRow
     known: Known
     was: Standing
+    is_replay: bool
     is_new: bool = False
     is_again: bool = False  # genuine for the first time, after replays
     squeezed_ms: int | None = None  # when an alert was heard that followed track
-    sightings: list[dict[str, object]] = field(default_factory=list)
+    sightings: list[dict[str, Any]] = field(default_factory=list)
+    counted: list[tuple[Sighting, bool]] = field(default_factory=list)
     left: set[tuple[int, int]] = field(default_factory=set)
 
 
@@ -89,16 +99,20 @@ class Incidents:
         works = self._begin(session, outcomes)
         for outcome in outcomes:
             if isinstance(outcome, Sighting):
-                self._sighted(session, works, outcome, scene)
-        new = [work.row for work in works.values() if work.is_new]
-        session.add_all(new)
+                _sighted(works, outcome, scene)
+        for work in works.values():
+            _count(work)
+        session.add_all([work.row for work in works.values() if work.is_new])
         session.flush()
-        for event, work in works.items():
-            add_sightings(session, work.row, work.sightings, work.left, work.is_again)
+        for work in works.values():
+            leave(session, work.row, work.left)
+        add_sightings(session, [(w.row.id, one) for w in works.values() for one in w.sightings])
+        for (beacon_id, _), work in works.items():
             if work.left or work.is_again:
+                reckon(session, work.row)
                 told, work.known = work.known.told, load(session, work.row)
                 work.known.told = told
-            self._locate(work, scene.sites.get(event[0]))
+            _locate(work, scene.sites.get(beacon_id))
         _add_found(session, works, outcomes)
         for work in works.values():
             self._tell(session, work)
@@ -112,54 +126,13 @@ class Incidents:
             .where(tuple_(IncidentRow.beacon, IncidentRow.event).in_(sorted(events)))
             .order_by(IncidentRow.id).with_for_update()
         )  # fmt: skip
-        return {(r.beacon, r.event): _Work(r, self._of(session, r), standing(r)) for r in rows}
+        return {(row.beacon, row.event): _Work(row, self._of(session, row), standing(row),
+                                               row.is_replay) for row in rows}  # fmt: skip
 
     def _of(self, session: Session, row: IncidentRow) -> Known:
         """Return what is remembered of an incident, from memory or from the database."""
         known = self._known.get(row.id)
         return load(session, row) if known is None else known
-
-    def _sighted(
-        self, session: Session, works: dict[Event, _Work], seen: Sighting, scene: Scene
-    ) -> None:
-        """Count one alert in."""
-        event = (seen.beacon_id, seen.event)
-        listener = scene.listener(seen)
-        columns = sighting_row(seen, listener.position)
-        work = works.get(event)
-        if work is None:
-            row = began(seen)
-            work = works[event] = _Work(row, Known(), standing(row), is_new=True)
-        row = work.row
-        for gone in seen.left:
-            work.left.add((gone.slot, gone.seq))
-            for before in work.sightings:
-                if (before["slot"], before["seq"]) == (gone.slot, gone.seq):
-                    before["verdict"] = REPLAY
-        work.sightings.append(columns)
-        is_genuine = seen.verdict != REPLAY
-        if is_genuine and row.is_replay:
-            work.is_again = not work.is_new
-            work.known = Known()
-            _begin_anew(row, seen)
-        if not is_genuine:
-            row.replays += 1
-            if not row.is_replay:
-                return
-        else:
-            row.sightings += 1
-        _count(work, seen, listener.is_enrolled)
-        work.known.add(columns, listener.position)
-        row.listeners = len(work.known.listeners)
-
-    def _locate(self, work: _Work, site: Position | None) -> None:
-        """Reckon where it is, if anything is known of that."""
-        at = site or estimate(work.known.heard)
-        if at is None:
-            return
-        row = work.row
-        row.latitude, row.longitude = at.latitude, at.longitude
-        row.accuracy_m, row.source = at.accuracy_m, at.source
 
     def _tell(self, session: Session, work: _Work) -> None:
         """Reopen what has to be, and say what changed for people."""
@@ -188,31 +161,80 @@ class Incidents:
             self._known.popitem(last=False)
 
 
-def _begin_anew(row: IncidentRow, seen: Sighting) -> None:
-    """Forget what replays said: this is the first genuine alert."""
-    row.is_replay, row.is_confirmed, row.kind = False, False, seen.kind
+def _sighted(works: dict[Event, _Work], seen: Sighting, scene: Scene) -> None:
+    """Put one alert to its incident, and decide whether it counts."""
+    event = (seen.beacon_id, seen.event)
+    listener = scene.listener(seen)
+    columns = sighting_row(seen, listener.position)
+    work = works.get(event)
+    if work is None:
+        row = began(seen)
+        work = works[event] = _Work(row, Known(), standing(row), row.is_replay, is_new=True)
+    for gone in seen.left:
+        work.left.add((gone.slot, gone.seq))
+        for before in work.sightings:
+            if (before["slot"], before["seq"]) == (gone.slot, gone.seq):
+                before["verdict"] = REPLAY
+    work.sightings.append(columns)
+    is_genuine = seen.verdict != REPLAY
+    if is_genuine and work.is_replay:
+        work.is_again, work.is_replay = not work.is_new, False
+        work.known, work.counted = Known(), []
+        begin_anew(work.row, seen)
+    if is_genuine or work.is_replay:
+        work.counted.append((seen, listener.is_enrolled))
+        work.known.add(columns, listener.position)
+
+
+def _count(work: _Work) -> None:
+    """Let the alerts that count move what an incident says, all at once."""
+    if not work.sightings:
+        return
+    row = work.row
+    replays = sum(one["verdict"] == REPLAY for one in work.sightings)
+    row.replays += replays
+    row.sightings += len(work.sightings) - replays
+    if not work.counted:
+        return
+    heard_ms, received_ms, last_ms = zip(*(_times(seen) for seen, _ in work.counted), strict=True)
+    row.first_heard_ms = min(row.first_heard_ms, *heard_ms)
+    row.last_heard_ms = max(row.last_heard_ms, *last_ms)
+    row.first_received_ms = min(row.first_received_ms, *received_ms)
+    row.last_received_ms = max(row.last_received_ms, *received_ms)
+    row.listeners = len(work.known.listeners)
+    kinds = {seen.kind for seen, _ in work.counted}
+    row.kind = max(row.kind, *kinds, key=_SEVERITY.index)
+    row.is_confirmed = row.is_confirmed or any(is_enrolled for _, is_enrolled in work.counted)
+    row.began_ms = next((seen.began_ms for seen, _ in reversed(work.counted)
+                         if seen.began_ms is not None), row.began_ms)  # fmt: skip
+    _follow(work)
+
+
+def _follow(work: _Work) -> None:
+    """Let the alert with the greatest event time say how its beacon is."""
+    age_s, phase, newest = work.row.age_s, work.row.phase, None
+    for seen, _ in work.counted:
+        if seen.age_s > age_s:
+            if (phase, seen.phase) == (alert.PHASE_TRACK, alert.PHASE_ALERT):
+                work.squeezed_ms = seen.t_ms
+            age_s, phase, newest = seen.age_s, seen.phase, seen
+    if newest is not None:
+        show_status(work.row, newest)
+
+
+def _times(seen: Sighting) -> tuple[int, int, int]:
     assert seen.receipt is not None
-    row.first_heard_ms, row.last_heard_ms = seen.t_ms, seen.receipt.last_ms
-    row.first_received_ms = row.last_received_ms = seen.receipt.received_ms
-    row.age_s = -1
+    return seen.t_ms, seen.receipt.received_ms, seen.receipt.last_ms
 
 
-def _count(work: _Work, seen: Sighting, is_enrolled: bool) -> None:
-    """Let one alert move what an incident says: of times, of kind, of who heard it, of status."""
-    row, receipt = work.row, seen.receipt
-    assert receipt is not None
-    row.first_heard_ms = min(row.first_heard_ms, seen.t_ms)
-    row.last_heard_ms = max(row.last_heard_ms, receipt.last_ms)
-    row.first_received_ms = min(row.first_received_ms, receipt.received_ms)
-    row.last_received_ms = max(row.last_received_ms, receipt.received_ms)
-    row.kind = max(row.kind, seen.kind, key=_SEVERITY.index)
-    row.is_confirmed = row.is_confirmed or is_enrolled
-    if seen.began_ms is not None:
-        row.began_ms = seen.began_ms
-    if seen.age_s > row.age_s:
-        if (row.phase, seen.phase) == (alert.PHASE_TRACK, alert.PHASE_ALERT):
-            work.squeezed_ms = seen.t_ms
-        show_status(row, seen)
+def _locate(work: _Work, site: Position | None) -> None:
+    """Reckon where it is, if anything is known of that."""
+    at = site or estimate(work.known.heard)
+    if at is None:
+        return
+    row = work.row
+    row.latitude, row.longitude = at.latitude, at.longitude
+    row.accuracy_m, row.source = at.accuracy_m, at.source
 
 
 def _add_found(session: Session, works: dict[Event, _Work], outcomes: Sequence[Outcome]) -> None:

@@ -110,7 +110,8 @@ def take_turn(session: Session, worker: str, now_ms: int, patience_ms: int) -> s
     turn = session.scalars(
         select(TurnRow).where(TurnRow.id == 1).with_for_update(skip_locked=True)
     ).one_or_none()
-    if turn is None or (turn.worker not in ("", worker) and now_ms - turn.at_ms < patience_ms):
+    # a clock that was set, here or there, must not keep the turn with a worker that is gone
+    if turn is None or (turn.worker not in ("", worker) and abs(now_ms - turn.at_ms) < patience_ms):
         return None
     before, turn.worker, turn.at_ms = turn.worker, worker, now_ms
     return before
