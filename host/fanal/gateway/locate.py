@@ -90,6 +90,8 @@ class Gpsd:
                 self._take(line)
         finally:
             writer.close()
+            with suppress(OSError):
+                await writer.wait_closed()
 
     def _take(self, line: bytes) -> None:
         report = read_report(line)

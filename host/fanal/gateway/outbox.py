@@ -197,13 +197,14 @@ class Outbox:
 
 def _opened(path: Path) -> sqlite3.Connection:
     """Return the database, locked. Raises sqlite3.Error."""
-    if not path.exists():
-        os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    # for one that is there already this would write, and its disk may be full
+    vacuum = [] if path.stat().st_size else ["auto_vacuum = INCREMENTAL"]
     database = sqlite3.connect(path, isolation_level=None, timeout=0)
     try:
         for pragma in (
-            "auto_vacuum = INCREMENTAL",
-            "locking_mode = EXCLUSIVE",
+            "locking_mode = EXCLUSIVE",  # the first: without it there would be a third file
+            *vacuum,
             "journal_mode = WAL",
             "synchronous = FULL",
             "secure_delete = ON",
@@ -212,6 +213,10 @@ def _opened(path: Path) -> sqlite3.Connection:
             database.execute(f"PRAGMA {pragma}").fetchall()
         database.execute("BEGIN EXCLUSIVE")
         (version,) = database.execute("PRAGMA user_version").fetchone()
+        if version > _VERSION:
+            raise EnvironmentFault(
+                f"{path} was written by a newer Fanal.", "Update Fanal and try again.", code="newer"
+            )
         if version == 0:
             for statement in _TABLES.split(";"):
                 database.execute(statement)
