@@ -21,11 +21,11 @@ _bind_option = click.option(
     invoke_without_command=True,
     epilog="""\b
 Examples:
-  fanal hub init                              begin a hub on this computer
-  fanal hub enrol --to fanal-hub:age1... --out enrolment.age   the officer's part
-  fanal hub accept enrolment.age              take what the officer sent
-  fanal hub user add NAME --role responder    let somebody in
-  fanal hub                                   run it, until Ctrl-C
+  fanal hub init                             begin a hub on this computer
+  fanal hub enrol --to LINE --out FILE       the officer's part
+  fanal hub accept FILE                      take what the officer sent
+  fanal hub user add NAME --role responder   let somebody in
+  fanal hub                                  run it, until Ctrl-C
 
 On one computer: `fanal hub init`, then `fanal hub enrol --here`.
 """,
@@ -71,7 +71,8 @@ def _run(folder: Path, bind: str | None, passphrase_file: Path | None) -> None:
     config.load(folder, overrides)  # before anybody types a passphrase
     from fanal.hub.serve import serve
 
-    serve(folder, console.read_passphrase(passphrase_file, whose="hub"), overrides)
+    passphrase = console.read_passphrase(passphrase_file, whose="hub")
+    serve(folder, passphrase, overrides, say=console.note)
 
 
 @hub_group.command(
@@ -140,7 +141,8 @@ Examples:
 def unit_command(hub: Path, passphrase_file: Path, out: Path | None, as_json: bool) -> None:
     """Print a systemd unit for this hub.
 
-    By it the hub starts with its computer. It runs as the user who owns the hub's folder, and may write there and nowhere else.
+    By it the hub starts with its computer. It runs as the user who owns the hub's folder, and may
+    write there and nowhere else.
     """
     from fanal.hub import config, founding, keys
     from fanal.hub.unit import Service, unit

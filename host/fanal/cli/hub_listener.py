@@ -41,7 +41,10 @@ def listener_group() -> None:
 @hub_option
 @console.json_option
 def list_command(hub: Path, as_json: bool) -> None:
-    """Show all listeners and how they are; those that are not enrolled are unconfirmed."""
+    """Show all listeners, and how they are.
+
+    What one that is not enrolled hears counts, unconfirmed.
+    """
     from fanal.hub import listeners
     from fanal.hub.incident_record import as_json as as_object
 
@@ -73,7 +76,10 @@ K7Q2-9XMD is what the volunteer reads out: `fanal listen --bundle` shows it.
 @hub_option
 @console.json_option
 def enrol_command(listener: str, name: str, who: str, hub: Path, as_json: bool) -> None:
-    """Count what LISTENER hears as confirmed: its eight letters, its whole key, or its name."""
+    """Count what LISTENER hears as confirmed.
+
+    LISTENER is its eight letters, its whole key, or the name that it has.
+    """
     from fanal.hub import listeners
 
     with open_store(hub) as store:
@@ -86,7 +92,10 @@ def enrol_command(listener: str, name: str, who: str, hub: Path, as_json: bool) 
 @hub_option
 @console.json_option
 def forget_command(listener: str, hub: Path, as_json: bool) -> None:
-    """Take back an enrolment: what LISTENER hears from now on is unconfirmed."""
+    """Take back an enrolment.
+
+    What LISTENER hears from now on is unconfirmed.
+    """
     from fanal.hub import listeners
 
     with open_store(hub) as store:

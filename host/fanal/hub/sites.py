@@ -28,7 +28,7 @@ def listed(store: Store) -> list[Site]:
             .where(BeaconRow.retired_ms.is_(None))
             .group_by(BeaconRow.site)
         )
-        counted = {site: number for site, number in rows}
+        counted = {row.site: int(row[1]) for row in rows}
         placed = {row.name: _position(row) for row in session.scalars(select(SiteRow))}
         names = sorted(counted.keys() | placed.keys())
         return [Site(name, placed.get(name), counted.get(name, 0)) for name in names]
