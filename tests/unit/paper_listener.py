@@ -55,8 +55,10 @@ class PaperListener:
             if known is None:
                 frames[one.payload] = HeardFrame(one.payload, at, at, 1, one.rssi_dbm)
             else:
-                frames[one.payload] = HeardFrame(one.payload, known.first_ms, at, known.count + 1,
-                                                 max(known.rssi_dbm or -127, one.rssi_dbm or -127))  # fmt: skip
+                strongest = max(known.rssi_dbm or -127, one.rssi_dbm or -127)
+                frames[one.payload] = HeardFrame(
+                    one.payload, known.first_ms, at, known.count + 1, strongest
+                )
         closed_ms = last_ms if closed_ms is None else closed_ms
         return self.sealer.group(
             Group(self.sealer.listener, self._boot(), self.steady_ms(closed_ms),

@@ -32,7 +32,8 @@ def keep(session: Session, heards: Iterable[Heard]) -> None:
         at = receipt.position
         rows.append({
             "payload": heard.payload, "listener": receipt.listener, "heard_ms": heard.t_ms,
-            "received_ms": receipt.received_ms, "rssi_dbm": heard.rssi_dbm,
+            "last_heard_ms": receipt.last_ms, "received_ms": receipt.received_ms,
+            "count": receipt.count, "rssi_dbm": heard.rssi_dbm,
             "latitude": None if at is None else at.latitude,
             "longitude": None if at is None else at.longitude,
             "accuracy_m": None if at is None else at.accuracy_m,
@@ -85,8 +86,9 @@ def forget(session: Session, now_ms: int, most: int = MOST_ROWS) -> None:
 def _columns() -> Any:
     return select(
         HeardRow.id, HeardRow.payload, HeardRow.listener, HeardRow.heard_ms,
-        HeardRow.received_ms, HeardRow.rssi_dbm, HeardRow.latitude, HeardRow.longitude,
-        HeardRow.accuracy_m, HeardRow.source,
+        HeardRow.last_heard_ms, HeardRow.received_ms, HeardRow.count.label("times"),
+        HeardRow.rssi_dbm, HeardRow.latitude, HeardRow.longitude, HeardRow.accuracy_m,
+        HeardRow.source,
     )  # fmt: skip
 
 
@@ -100,5 +102,5 @@ def _heard(row: Row[Any]) -> Heard:
     at = None
     if row.latitude is not None:
         at = Position(row.latitude, row.longitude, row.accuracy_m, row.source)
-    receipt = Receipt(row.listener, row.received_ms, row.heard_ms, 1, at)
+    receipt = Receipt(row.listener, row.received_ms, row.last_heard_ms, row.times, at)
     return Heard(row.payload, row.rssi_dbm, row.heard_ms, "", receipt)

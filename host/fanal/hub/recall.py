@@ -113,12 +113,13 @@ def _lines(session: Session) -> dict[tuple[str, int], list[tuple[int, int, int]]
 def _seen(session: Session, now_ms: int) -> list[Seen]:
     """Return the slots in which pages may still find their owner."""
     of_slot = (SightingRow.beacon, SightingRow.event, SightingRow.slot)
-    verified = set(
-        session.execute(
+    verified = {
+        tuple(row)
+        for row in session.execute(
             select(IncidentRow.beacon, IncidentRow.event, SignatureRow.slot)
             .join(SignatureRow, SignatureRow.incident == IncidentRow.id)
-        ).tuples()
-    )  # fmt: skip
+        )
+    }  # fmt: skip
     half_hour = SightingRow.heard_ms // NEAR_MS
     rows = session.execute(
         select(*of_slot, SightingRow.rid, SightingRow.status, func.min(SightingRow.heard_ms),

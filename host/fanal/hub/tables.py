@@ -183,8 +183,10 @@ class HeardRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     payload: Mapped[bytes]
     listener: Mapped[str] = mapped_column(String(200))
-    heard_ms: Mapped[int] = mapped_column(index=True)
-    received_ms: Mapped[int]
+    heard_ms: Mapped[int]
+    last_heard_ms: Mapped[int]
+    received_ms: Mapped[int] = mapped_column(index=True)
+    count: Mapped[int]
     rssi_dbm: Mapped[int | None]
     latitude: Mapped[float | None]
     longitude: Mapped[float | None]
