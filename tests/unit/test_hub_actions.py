@@ -14,13 +14,18 @@ from tests.unit.incident_rows import T0, Clock, incident, paper_store, put, time
 
 ANN, BOB = "ann", "bob"
 
+# where the two databases could differ
+both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
 
-@pytest.fixture(params=["sqlite", "postgres"])
+
+@pytest.fixture
 def store(request, tmp_path):
-    url = f"sqlite:///{tmp_path / 'hub.db'}"
-    if request.param == "postgres":
+    url = "sqlite://"  # in memory: for one thread
+    if (kind := getattr(request, "param", "")) == "sqlite":
+        url = f"sqlite:///{tmp_path / 'hub.db'}"
+    elif kind == "postgres":
         url = request.getfixturevalue("postgres_url")
-    with paper_store(url) as opened:
+    with paper_store(url, Clock()) as opened:
         yield opened
 
 
@@ -34,6 +39,7 @@ def row(store, number):
         return session.get_one(IncidentRow, number)
 
 
+@both
 def test_acknowledge_is_written_once_and_the_second_is_told_who_was_first(store, one):
     first = actions.acknowledge(store, one, ANN)
     store.now_ms.pass_s(5)
@@ -44,6 +50,7 @@ def test_acknowledge_is_written_once_and_the_second_is_told_who_was_first(store,
     assert row(store, one).acknowledged_ms == T0
 
 
+@both
 def test_many_acknowledge_at_once_and_one_is_first(store, one):
     found, gate = [], threading.Barrier(6)
 
@@ -61,6 +68,7 @@ def test_many_acknowledge_at_once_and_one_is_first(store, one):
     assert len(timeline(store, one)) == 1
 
 
+@both
 def test_each_action_counts_and_doing_it_twice_does_not(store, one):
     for act in (
         lambda: actions.acknowledge(store, one, ANN),

@@ -41,10 +41,18 @@ DRILLS = Channel("drills", "webhook", kinds=("DRILL",))
 TESTS = Channel("tests", "webhook", kinds=("TEST",))
 XML = Channel("xml", "webhook", format="cap")
 
+# where the two databases could differ
+both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
+
 
 @pytest.fixture
-def store(tmp_path):
-    with paper_store(f"sqlite:///{tmp_path / 'hub.db'}", Clock()) as opened:
+def store(request, tmp_path):
+    url = "sqlite://"  # in memory: for one thread
+    if (kind := getattr(request, "param", "")) == "sqlite":
+        url = f"sqlite:///{tmp_path / 'hub.db'}"
+    elif kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    with paper_store(url, Clock()) as opened:
         yield opened
 
 
@@ -96,6 +104,7 @@ def carrier(store, **senders):
 # --- what is queued
 
 
+@both
 def test_alert_then_update_then_cancel(store):
     [number] = put(store, incident())
     to = Sent()
@@ -327,6 +336,7 @@ def test_whoever_dies_while_sending_sends_again(store):
     assert to.parcels[0] == to.parcels[1]
 
 
+@both
 def test_two_workers_do_not_send_the_same_at_once(store):
     [number] = put(store, incident())
     changed(store, number, "opened", DESK)
@@ -357,6 +367,7 @@ def test_an_incident_keeps_its_order_and_waits_for_no_other(store):
     assert [p.content["data"]["number"] for p in to.parcels[2:]] == [1, 1]
 
 
+@both
 def test_a_new_alert_goes_before_what_failed_and_its_success_frees_the_rest(store):
     numbers = put(store, *(incident(n) for n in range(1, 5)))
     to = Sent(*(ChannelDown("no") for _ in range(99)))
@@ -406,6 +417,7 @@ def test_a_channel_that_was_taken_out_waits_for_nothing(store):
     assert [name for name, _, _ in outbox(store, waiting=True)] == ["real"]
 
 
+@both
 def test_a_slow_channel_delays_no_other(store):
     [number] = put(store, incident())
     changed(store, number, "opened", DESK, REAL)

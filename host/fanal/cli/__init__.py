@@ -44,6 +44,7 @@ VERBS = {
     "listen": Verb("fanal.cli.listen", "listen_command", "Hear beacons, and name what is heard."),
     "volunteer": Verb("fanal.cli.volunteer", "volunteer_group", "Equip those who listen for you."),
     "hub": Verb("fanal.cli.hub", "hub_group", "Open what listeners heard; get help moving."),
+    "incident": Verb("fanal.cli.incident", "incident_group", "See incidents, and act on them."),
     "decode": Verb("fanal.cli.decode", "decode_command", "Explain a packet, field by field."),
     "power": Verb("fanal.cli.power", "power_command", "Estimate how long a battery lasts."),
     "support": Verb(
