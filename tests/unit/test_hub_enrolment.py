@@ -2,6 +2,7 @@
 
 import base64
 import json
+from concurrent.futures import ThreadPoolExecutor
 from dataclasses import replace
 from datetime import timedelta
 
@@ -447,3 +448,28 @@ def test_the_ladder_is_that_of_the_protocol(fleet):
     root = keys.station_root(fleet.officer.root, 0)
     assert root == fleet.station.root
     assert fleet.event_key(name, 1) == keys.first_event_key(root, public_key_of(1))
+
+
+# -- the same on PostgreSQL
+
+
+def test_two_workers_of_one_hub_accept_at_once(fleet, keyring, postgres_url):
+    """Whoever comes second waits for the first, and finds it done."""
+    names = [fleet.add(n) for n in range(1, 6)]
+    sealed = file_of(fleet, keyring)
+    with (
+        Store(postgres_url, lambda: round(NOW.timestamp() * 1000)) as store,
+        ThreadPoolExecutor(4) as workers,
+    ):
+        done = list(workers.map(lambda _: enrolment.accept(store, keyring, sealed), range(4)))
+        assert sorted((one.added, one.is_first) for one in done) == [
+            (0, False), (0, False), (0, False), (5, True),
+        ]  # fmt: skip
+        assert counter(store) == (1, 1)
+        for name in names:
+            assert anchor(store, keyring, name) == (1, fleet.event_key(name, 1))
+        fleet.heard(names[0], 4)
+        fleet.registry.revoke(names[1], "lost")
+        done = enrolment.accept(store, keyring, file_of(fleet, keyring, NOW + timedelta(hours=1)))
+        assert (done.changed, done.unchanged, done.revoked) == (2, 3, 1)
+        assert anchor(store, keyring, names[0]) == (3, fleet.event_key(names[0], 3))
