@@ -136,10 +136,16 @@ def test_passwords_never_cross_a_network_in_the_clear(bind):
     assert refused(f"[hub]\nbind = '{bind}'").code == "no_tls"
     with pytest.raises(UsageError):
         parse("", FOLDER, {"bind": bind})
-    parse(f"[hub]\nbind = '{bind}'\nbehind_proxy = true", FOLDER)
-    tls = parse(f"[hub]\nbind = '{bind}'\ntls_cert = 'c'\ntls_key = '/k'", FOLDER)
+    named = f"[hub]\nbind = '{bind}'\npublic_url = 'https://hub.example/'\n"
+    assert parse(f"{named}behind_proxy = true", FOLDER).public_url == "https://hub.example"
+    tls = parse(f"{named}tls_cert = 'c'\ntls_key = '/k'", FOLDER)
     assert (tls.tls_cert, tls.tls_key) == (FOLDER / "c", Path("/k"))
     assert tls.is_https
+
+
+@pytest.mark.parametrize("bind", ["0.0.0.0:80", "[::]:80"])
+def test_every_address_is_no_address_for_a_link(bind):
+    assert "hub.public_url" in refused(f"[hub]\nbind = '{bind}'\nbehind_proxy = true").sentence
 
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "127.9.9.9:80", "[::1]:8060", "localhost:1"])

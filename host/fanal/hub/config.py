@@ -29,6 +29,8 @@ CONFIG_FILE = "hub.toml"
 DATABASE_FILE = "hub.db"
 DEFAULT_BIND = "127.0.0.1:8060"
 
+_ANY = ("0.0.0.0", "::")  # every address of this computer, and the name of none
+
 
 @dataclass(frozen=True)
 class Limits:
@@ -157,6 +159,8 @@ def _hub(
         raise table.wrong("tls_cert", "goes with hub.tls_key: set both or none")
     behind_proxy = table.flag("behind_proxy", False)
     require_guarded(host, has_tls=cert is not None, behind_proxy=behind_proxy)
+    if host in _ANY and not table.has("public_url"):
+        raise table.wrong("public_url", f"is needed, since bind is {host}: how is the hub reached?")
     shown = f"[{host}]" if ":" in host else host
     public = table.text("public_url", f"{'https' if cert else 'http'}://{shown}:{port}")
     if (parts := plain_url(public)) is None or parts.scheme not in ("http", "https") or parts.query:

@@ -25,6 +25,10 @@ class Table:
         """Take these values instead of those in the file."""
         self._content.update(changed)
 
+    def has(self, key: str) -> bool:
+        """Say whether a key is there that was not taken yet."""
+        return key in self._content
+
     def key(self, key: str) -> str:
         """Return the full name of a key, for a sentence."""
         return f"{self._name}.{key}" if self._name else key
