@@ -91,7 +91,7 @@ def test_show_says_everything_within_80_columns(store, kind):
     done = run("show", number)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith(f"{kind}  incident {number}: open")
-    for word in ("First heard", "First received", "at least", "LOW", "second line", "kitchen",
+    for word in ("First heard", "First received", "or earlier", "LOW", "second line", "kitchen",
                  "ann (command line)", "52.50000"):  # fmt: skip
         assert word in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80

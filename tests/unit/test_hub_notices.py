@@ -4,6 +4,8 @@ import base64
 import hashlib
 import hmac
 import json
+import subprocess
+import sys
 import threading
 from email import message_from_bytes
 from email.policy import default as MODERN
@@ -30,6 +32,7 @@ from tests.unit.incident_rows import (
     put,
     timeline,
 )
+from tests.unit.paper_server import Authority
 from tests.unit.test_hub_cap import parsed, value
 
 DESK = Channel("desk", "webhook", url="https://desk.example/x")
@@ -334,6 +337,37 @@ def test_whoever_dies_while_sending_sends_again(store):
     store.now_ms.at_ms += courier.CLAIM_MS
     assert carrier(store, desk=to).step() == 1
     assert to.parcels[0] == to.parcels[1]
+
+
+def test_killed_in_the_middle_it_goes_out_again_under_the_same_id(tmp_path):
+    url = f"sqlite:///{tmp_path / 'hub.db'}"
+    with paper_store(url) as store:
+        [number] = put(store, incident())
+        changed(store, number, "opened", DESK)
+        child = subprocess.Popen([sys.executable, "-c", SENDS_AND_HANGS, url],
+                                 stdout=subprocess.PIPE, text=True)  # fmt: skip
+        first = child.stdout.readline().strip()
+        child.kill()
+        child.wait()
+        child.stdout.close()
+        to = Sent()
+        store.now_ms.at_ms += courier.CLAIM_MS
+        assert carrier(store, desk=to).step() == 1
+        assert [one.id for one in to.parcels] == [first]
+        assert len(first) == 32
+
+
+SENDS_AND_HANGS = f"""
+import sys, threading
+from fanal.hub.courier import Courier
+from fanal.hub.store import Store
+
+def send(parcel):
+    print(parcel.id, flush=True)
+    threading.Event().wait()
+
+Courier(Store(sys.argv[1], lambda: {T0}), {{"desk": send}}).step()
+"""
 
 
 @both
@@ -678,6 +712,35 @@ def test_some_refused_is_taken_and_said_and_all_refused_is_not(store, post):
     with pytest.raises(ChannelDown) as caught:
         mail.Mail(to)(one)
     assert caught.value.code == "refused"
+
+
+def test_a_server_elsewhere_that_offers_no_tls_gets_nothing(store, post, monkeypatch):
+    [number] = put(store, incident())
+    box = Box()
+    to = channel(post(box))
+    monkeypatch.setattr(mail, "is_loopback", lambda host: False)
+    with pytest.raises(ChannelDown):
+        mail.Mail(to)(parcel_of(store, number, to))
+    assert box.letters == []
+
+
+@pytest.mark.parametrize("scheme", ["smtp", "smtps"])
+def test_tls_that_somebody_else_vouches_for_gets_nothing(
+    store, post, monkeypatch, tmp_path, scheme
+):
+    [number] = put(store, incident())
+    authority = Authority(tmp_path)
+    tls = authority.server_context("127.0.0.1")
+    box = Box()
+    options = {"tls_context": tls} if scheme == "smtp" else {"ssl_context": tls}
+    to = channel(post(box, **options).replace("smtp:", f"{scheme}:"))
+    monkeypatch.setattr(mail, "is_loopback", lambda host: False)
+    one = parcel_of(store, number, to)
+    with pytest.raises(ChannelDown):
+        mail.Mail(to)(one)
+    assert box.letters == []
+    assert mail.Mail(to, authority.client_context())(one) == ""
+    assert len(box.letters) == 1
 
 
 def test_no_mail_server_is_a_sentence():

@@ -33,8 +33,8 @@ def _acting(command: _F) -> _F:
 Examples:
   fanal incident list                              newest first
   fanal incident show 12                           one, with its timeline
-  fanal incident acknowledge 12 --as amina         nobody else is called
-  fanal incident close 12 --as amina --reason "help arrived"
+  fanal incident acknowledge 12 --as duty         nobody else is called
+  fanal incident close 12 --as duty --reason "help arrived"
 """,
 )
 def incident_group() -> None:
@@ -102,7 +102,10 @@ Examples:
 @hub_option
 @console.json_option
 def show_command(number: int, sightings: int, hub: Path, as_json: bool) -> None:
-    """Show incident NUMBER: what, where, how sure, who did what, who heard it."""
+    """Show incident NUMBER whole.
+
+    What, where, how sure, who did what, who heard it.
+    """
     from fanal.cli import incident_rows
     from fanal.hub import view
 
@@ -115,16 +118,19 @@ def show_command(number: int, sightings: int, hub: Path, as_json: bool) -> None:
 
 
 @incident_group.command(
-    "acknowledge", epilog="\b\nExamples:\n  fanal incident acknowledge 12 --as amina\n"
+    "acknowledge", epilog="\b\nExamples:\n  fanal incident acknowledge 12 --as duty\n"
 )
 @_acting
 def acknowledge_command(number: int, who: str, hub: Path, as_json: bool) -> None:
-    """Say that you act on incident NUMBER: nobody else is called any more."""
+    """Say that you act on incident NUMBER.
+
+    From then on nobody else is called.
+    """
     _act(hub, as_json, "acknowledged", "acknowledge", number, who)
 
 
 @incident_group.command(
-    "assign", epilog='\b\nExamples:\n  fanal incident assign 12 "night shift" --as amina\n'
+    "assign", epilog='\b\nExamples:\n  fanal incident assign 12 "night shift" --as duty\n'
 )
 @_acting
 @click.argument("to")
@@ -134,12 +140,15 @@ def assign_command(number: int, to: str, who: str, hub: Path, as_json: bool) -> 
 
 
 @incident_group.command(
-    "note", epilog='\b\nExamples:\n  fanal incident note 12 "police informed" --as amina\n'
+    "note", epilog='\b\nExamples:\n  fanal incident note 12 "police informed" --as duty\n'
 )
 @_acting
 @click.argument("text")
 def note_command(number: int, text: str, who: str, hub: Path, as_json: bool) -> None:
-    """Add a note to incident NUMBER, also to a closed one: at most 2000 characters."""
+    """Add a note to incident NUMBER.
+
+    TEXT is at most 2000 characters; a closed incident takes notes too.
+    """
     _act(hub, as_json, "noted", "note", number, who, text)
 
 
@@ -147,8 +156,8 @@ def note_command(number: int, text: str, who: str, hub: Path, as_json: bool) -> 
     "close",
     epilog="""\b
 Examples:
-  fanal incident close 12 --as amina --reason "help arrived"
-  fanal incident close 12 --as amina --reason other --text "moved to another flat"
+  fanal incident close 12 --as duty --reason "help arrived"
+  fanal incident close 12 --as duty --reason other --text "moved to another flat"
 
 Reasons: help arrived, false alarm, duplicate, other (say which with --text); for a DRILL
 also "drill over", for a TEST also "test".
@@ -164,12 +173,15 @@ def close_command(number: int, who: str, reason: str, text: str, hub: Path, as_j
 
 @incident_group.command(
     "reopen",
-    epilog='\b\nExamples:\n  fanal incident reopen 12 --as amina --reason "still heard"\n',
+    epilog='\b\nExamples:\n  fanal incident reopen 12 --as duty --reason "still heard"\n',
 )
 @_acting
 @click.option("--reason", required=True, metavar="TEXT", help="Why, in one line.")
 def reopen_command(number: int, who: str, reason: str, hub: Path, as_json: bool) -> None:
-    """Open incident NUMBER again: it waits for somebody to acknowledge it, from now on."""
+    """Open incident NUMBER again.
+
+    It waits for somebody to acknowledge it, from now on.
+    """
     _act(hub, as_json, "open again", "reopen", number, who, reason)
 
 
@@ -188,7 +200,10 @@ a beacon and a place: treat it as you treat a case file.
 @hub_option
 @console.json_option
 def export_command(number: int, out: Path, hub: Path, as_json: bool) -> None:
-    """Write all that the hub has of incident NUMBER, signatures too, to a file (JSON)."""
+    """Write incident NUMBER to a file.
+
+    All that the hub has of it, signatures too, as JSON.
+    """
     from fanal.error import UsageError
     from fanal.hub import export
     from fanal.keyring import write_private

@@ -14,20 +14,22 @@ from fanal.hub.incident_record import Action, Incident, IncidentView
 from fanal.printable import printable
 from fanal.whereabouts import shown as place_shown
 
+_ROW = "{:>4}  {:<14}  {:<12}  {:<9}  {:<14}  {}"
+
 
 def print_list(incidents: Sequence[Incident]) -> None:
-    """Print a row for each incident, or that there is none."""
+    """Print two lines for each incident, or that there is none."""
     if not incidents:
         click.echo("No incident.")
         return
-    table = _table("No", "Kind", "State", "Beacon", "Where", "Heard", "Received")
+    click.echo(_ROW.format("No", "Kind", "State", "Beacon", "Heard", "Received"))
     for one in incidents:
-        table.add_row(
-            str(one.id), kind(one), _state(one), shown(one.beacon),
-            Text(printable(place_shown(one.site, one.place))), _short(one.first_heard_ms),
+        click.echo(_ROW.format(
+            one.id, kind(one), _state(one), shown(one.beacon), _short(one.first_heard_ms),
             _short(one.first_received_ms),
-        )  # fmt: skip
-    console.out().print(table)
+        ))  # fmt: skip
+        where = printable(place_shown(one.site, one.place))
+        click.echo(console.folded(f"      {where}", 6, sys.stdout))
 
 
 def print_one(found: IncidentView) -> None:
@@ -39,8 +41,8 @@ def print_one(found: IncidentView) -> None:
     click.echo("\nListeners")
     for ear in found.listeners:
         sure = "" if ear.is_confirmed else ", unconfirmed"
-        click.echo(f"  {printable(ear.listener_name)}{sure}: {ear.sightings} sightings,"
-                   f" is {ear.health}")  # fmt: skip
+        click.echo(f"  {printable(ear.listener_name)}{sure}: {_number(ear.sightings, 'sighting')},"
+                   f" now {ear.health}")  # fmt: skip
     click.echo(f"\nSightings, newest first ({len(found.sightings.items)} of"
                f" {found.incident.sightings + found.incident.replays})")  # fmt: skip
     table = _table("Heard", "Received", "Verdict", "RSSI", "Listener")
@@ -62,7 +64,7 @@ def _state(one: Incident) -> str:
 
 def _facts(one: Incident) -> list[tuple[str, str]]:
     revoked = "" if one.revoked_reason is None else f"  REVOKED ({one.revoked_reason})"
-    least = "at least " if one.is_resumed else ""
+    earlier = " or earlier" if one.is_resumed else ""
     sure = "an enrolled one among them" if one.is_confirmed else "all UNCONFIRMED"
     low = ", LOW" if one.is_battery_low else ""
     readable = "" if one.is_readable else "  (its status cannot be read)"
@@ -71,18 +73,22 @@ def _facts(one: Incident) -> list[tuple[str, str]]:
         ("Installed at" if one.profile == "fixed" else "Given out at",
          place_shown(one.site, one.place) or "-"),
         ("Estimate", _estimate(one)),
-        ("Squeezed", "-" if one.began_ms is None else f"{least}{_long(one.began_ms)}"),
+        ("Squeezed", "-" if one.began_ms is None else f"{_long(one.began_ms)}{earlier}"),
         ("First heard", _long(one.first_heard_ms)),
         ("First received", _long(one.first_received_ms)),
         ("Last heard", _long(one.last_heard_ms)),
         ("Last received", _long(one.last_received_ms)),
         ("Signature", "complete and valid" if one.signature == "signed" else "not complete yet"),
-        ("Heard by", f"{one.listeners} listeners, {sure}"),
+        ("Heard by", f"{_number(one.listeners, 'listener')}, {sure}"),
         ("Battery", f"{one.battery_mv / 1000:.2f} V{low}"),
         ("Phase", "alert" if one.phase == 0 else "track"),
         ("Assigned to", one.assigned_to or "nobody"),
         ("Escalation", f"level {one.escalation}"),
     ]  # fmt: skip
+
+
+def _number(count: int, what: str) -> str:
+    return f"{count} {what}" if count == 1 else f"{count} {what}s"
 
 
 def _estimate(one: Incident) -> str:
@@ -104,7 +110,7 @@ def _print_timeline(timeline: Sequence[Action]) -> None:
 def _table(*headings: str) -> Table:
     table = Table(box=None, pad_edge=False)
     for heading in headings:
-        table.add_column(heading, no_wrap=heading not in ("Where", "Listener"), overflow="fold")
+        table.add_column(heading, no_wrap=heading != "Listener", overflow="fold")
     return table
 
 

@@ -3,7 +3,6 @@
 Everything here only reads; what it returns is in `incident_record`.
 """
 
-import hashlib
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -11,8 +10,8 @@ from typing import Any
 from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
-from fanal.beacon_name import ALPHABET, shown
 from fanal.error import UsageError
+from fanal.gateway.short_name import short_name as letters_of
 from fanal.hub import actions, place
 from fanal.hub.incident_record import (
     Action,
@@ -43,7 +42,7 @@ from fanal.position import Position
 MOST_ROWS = 500  # of one page
 MOST_ACTIONS = 1000  # the newest of a timeline
 _REPLAY = "replay"
-_MINUTE_MS = 60_000
+_MOST_SPANS = 120  # of a trail
 
 
 @dataclass(frozen=True, slots=True)
@@ -165,7 +164,11 @@ def _timeline(session: Session, row: IncidentRow) -> tuple[Action, ...]:
 
 
 def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
-    """Return the way it went, of what no replay says. A listener's minute is two hearings."""
+    """Return the way it went, of what no replay says.
+
+    A listener is heard twice in a span, first and last: a day of fifty listeners is quickly shown.
+    """
+    span_ms = max(place.SPAN_MS, (row.last_heard_ms - row.first_heard_ms) // _MOST_SPANS)
     at = (SightingRow.listener, SightingRow.latitude, SightingRow.longitude,
           SightingRow.accuracy_m, SightingRow.source)  # fmt: skip
     first, last = func.min(SightingRow.heard_ms), func.max(SightingRow.heard_ms)
@@ -173,7 +176,7 @@ def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
         select(*at, first, last, func.max(SightingRow.rssi_dbm))
         .where(SightingRow.incident == row.id, SightingRow.verdict != _REPLAY,
                SightingRow.latitude.is_not(None))
-        .group_by(*at, SightingRow.heard_ms // _MINUTE_MS)
+        .group_by(*at, SightingRow.heard_ms // span_ms)
         .order_by(first, SightingRow.listener)
     )  # fmt: skip
     heard = [
@@ -185,7 +188,7 @@ def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
     ]  # fmt: skip
     return tuple(
         TrailPoint(row.kind, point.position, point.first_ms, point.last_ms, point.listeners)
-        for point in place.trail(heard)
+        for point in place.trail(heard, span_ms)
     )
 
 
@@ -276,9 +279,7 @@ def short_name(key: str) -> str:
         raw = bytes.fromhex(key)
     except ValueError:
         return key
-    number = int.from_bytes(hashlib.sha256(b"fanal/1 listener" + raw).digest()[:5], "big")
-    letters = (ALPHABET[number >> shift & 31] for shift in range(35, -1, -5))
-    return shown("".join(letters))
+    return letters_of(b"fanal/1 listener", raw)
 
 
 def _position(row: IncidentRow | SightingRow) -> Position | None:
