@@ -9,7 +9,7 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import and_, func, select, update
+from sqlalchemy import func, select, update
 from sqlalchemy.orm import Session
 
 from fanal.error import FanalError
@@ -132,17 +132,30 @@ class Courier:
         now_ms = self._store.now_ms()
         with self._store.writing(shows=True) as session:
             row = session.get_one(NoticeRow, number)
-            row.done_ms = now_ms
+            row.done_ms, channel = now_ms, row.channel
             if row.message == message.ALERT:
-                detail = f"{row.channel} took the alert"
+                detail = f"{channel} took the alert"
                 _note(session, row, now_ms, f"{detail}: {remark}" if remark else detail)
-            # it works again: what waits for it need not wait out its time
-            session.execute(
-                update(NoticeRow)
-                .where(and_(NoticeRow.channel == row.channel, NoticeRow.done_ms.is_(None),
-                            NoticeRow.next_ms > now_ms, NoticeRow.failure.like("down:%")))
-                .values(next_ms=now_ms)
-            )  # fmt: skip
+        self._release(channel, now_ms)
+
+    def _release(self, channel: str, now_ms: int) -> None:
+        """Let what waits for a channel go at once: it works again.
+
+        Apart from what was taken, and nothing is waited for: no two transactions can block each
+        other, and what is missed here goes at its own time.
+        """
+        waits = select(NoticeRow).where(
+            NoticeRow.channel == channel,
+            NoticeRow.done_ms.is_(None),
+            NoticeRow.next_ms > now_ms,
+            NoticeRow.failure.like("down:%"),
+        )
+        with self._store.reading() as session:
+            if session.scalars(waits.limit(1)).first() is None:
+                return
+        with self._store.writing() as session:
+            for row in session.scalars(waits.with_for_update(skip_locked=True)):
+                row.next_ms = now_ms
 
     def _failed(self, number: int, problem: Exception) -> None:
         now_ms = self._store.now_ms()
