@@ -38,6 +38,8 @@ bench: $(VENV)/.dev ## what is measured, against whom
 	$(BIN)/python bench/schedule.py
 	$(BIN)/python bench/signature.py
 	$(BIN)/python bench/flashing.py
+	$(BIN)/python bench/line.py
+	$(BIN)/python bench/place.py
 
 mpy: $(VENV)/.sim ## the firmware as .mpy files with a manifest of SHA-256 sums
 	@$(BIN)/python -m fanal.firmware_image
