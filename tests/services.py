@@ -93,7 +93,7 @@ class Broker:
         self._config.write_text(
             f"{'user root' if os.getuid() == 0 else ''}\n"
             f"persistence true\npersistence_location {folder}/\n"
-            "autosave_on_changes true\nautosave_interval 1\n"
+            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
             f"log_dest stderr\nlog_type all\n{more}\n"
             f"listener {self.port} {HOST}\n"
             f"listener {self.tls_port} {HOST}\n"

@@ -36,6 +36,9 @@ _CONNECT_S = 20.0
 _GOODBYE_S = 2.0
 _KEEPALIVE_S = 60
 _MOST_SENDING = 16  # published and not acknowledged
+# A broker tells how much of a message's life is left, and so how long it held it (MQTT 5,
+# 3.3.2.3.3). Ten years, so that it never throws one away for its age.
+_LIFE_S = 10 * 365 * 86_400
 _OVERHEAD_BYTES = 64  # of a message in its packet, beside topic and payload
 _PORTS = {"mqtt": 1883, "mqtts": 8883}
 
@@ -61,12 +64,15 @@ class Will:
 class Message:
     """One message as received. The broker keeps it until `ack` (QoS 1).
 
-    ack: to be called in the event loop; without effect once the connection is lost.
+    held_ms: how long the broker held it, to the second, and the publisher before; 0 if it was not
+    published by `Mqtt`. ack: to be called in the event loop; without effect once the connection is
+    lost.
     """
 
     topic: str
     payload: bytes = field(repr=False)
     qos: int
+    held_ms: int
     ack: Callable[[], None] = field(repr=False)
 
 
@@ -133,7 +139,10 @@ class Mqtt:
         if login is not None:
             client.username_pw_set(login.user, login.password)
         if will is not None:
-            late = _properties(PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s)
+            late = _properties(
+                PacketTypes.WILLMESSAGE, WillDelayInterval=will.delay_s,
+                MessageExpiryInterval=_LIFE_S,
+            )  # fmt: skip
             client.will_set(will.topic, will.payload, 1, properties=late)
         self._listen_to(client)
         self._client: _Client | None = client
@@ -189,16 +198,19 @@ class Mqtt:
             await self.close()
             raise
 
-    async def publish(self, topic: str, payload: bytes) -> None:
+    async def publish(self, topic: str, payload: bytes, *, held_s: float = 0.0) -> None:
         """Publish at QoS 1; return when the broker has it. Raises MqttDown, MqttRefused.
 
+        held_s: how long it was held here, for `Message.held_ms`.
         MqttDown "no_hub": it was thrown away, since no subscription wants it (a broker need not
         say so; Mosquitto does).
         """
         client = self._alive()
         if len(payload) + len(topic.encode()) + _OVERHEAD_BYTES > self._most_packet_bytes:
             raise MqttRefused(f"{self._host} takes no message of that size.", code="size")
-        sent = client.publish(topic, payload, 1)
+        life_s = max(1, _LIFE_S - int(held_s))
+        told = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=life_s)
+        sent = client.publish(topic, payload, 1, properties=told)
         # paho's thread passes answers on through the loop: none comes before we wait for it
         (reason,) = await self._answer(sent.mid)
         mqtt_error.require(self._host, reason)
@@ -332,7 +344,9 @@ class Mqtt:
             return
         with suppress(UnicodeDecodeError):  # a topic that no broker lets through
             ack = partial(self._acknowledge, raw.mid, raw.qos)
-            message = Message(raw.topic, bytes(raw.payload), raw.qos, ack)
+            life_s = getattr(raw.properties, "MessageExpiryInterval", _LIFE_S)
+            held_ms = max(0, _LIFE_S - life_s) * 1000
+            message = Message(raw.topic, bytes(raw.payload), raw.qos, held_ms, ack)
             self._in_loop(self._messages.put_nowait, message)
 
 
