@@ -10,6 +10,7 @@ from fanal.hub.tables import (
     SightingRow,
     SignatureRow,
 )
+from sqlalchemy import insert
 
 NOW_MS = 1_790_000_000_000
 
@@ -24,41 +25,49 @@ def a_store(folder, now_ms=NOW_MS):
 
 def add_beacon(store, beacon_id, **differs):
     """Enrol a beacon."""
-    row = dict(id=beacon_id, public_key=bytes(32), certificate=None, station=1, site="shelter-3",
-               place="room 12", profile="fixed", revoked_ms=None, revoked_reason=None,
-               anchor_event=1, anchor=bytes(60), newest_event=1)  # fmt: skip
+    row = {
+        "id": beacon_id, "public_key": bytes(32), "certificate": None, "station": 1,
+        "site": "shelter-3", "place": "room 12", "profile": "fixed", "revoked_ms": None,
+        "revoked_reason": None, "anchor_event": 1, "anchor": bytes(60), "newest_event": 1,
+    }  # fmt: skip
     with store.writing() as session:
         session.add(BeaconRow(**row | differs))
 
 
 def add_listener(store, key, **differs):
     """Make a listener known; enrolled if a name is given."""
-    name = differs.get("name", "")
-    row = dict(key=key, name="", enrolled_ms=NOW_MS - 10**9 if name else None,
-               enrolled_by="ana" if name else None, first_received_ms=NOW_MS - 10**9,
-               last_received_ms=NOW_MS - 20_000, radio="hearing", last_advert_ms=NOW_MS - 21_000,
-               queued=0, dropped={}, version="0.1.0", is_lost=False, silent_since_ms=None,
-               deaf_since_ms=None)  # fmt: skip
+    is_enrolled = "name" in differs
+    row = {
+        "key": key, "name": "", "enrolled_ms": NOW_MS - 10**9 if is_enrolled else None,
+        "enrolled_by": "ana" if is_enrolled else None, "first_received_ms": NOW_MS - 10**9,
+        "last_received_ms": NOW_MS - 20_000, "radio": "hearing", "last_advert_ms": NOW_MS - 21_000,
+        "queued": 0, "dropped": {}, "version": "0.1.0", "is_lost": False, "silent_since_ms": None,
+        "deaf_since_ms": None,
+    }  # fmt: skip
     with store.writing() as session:
         session.add(ListenerRow(**row | differs))
 
 
 def add_incident(store, beacon_id, event=1, **differs):
     """Add an incident; return its number."""
-    row = dict(beacon=beacon_id, event=event, kind="ALERT", state="open", is_replay=False,
-               is_readable=True, is_confirmed=True, signature="unsigned",
-               began_ms=NOW_MS - 185_000, first_heard_ms=NOW_MS - 180_000,
-               last_heard_ms=NOW_MS - 4_000, first_received_ms=NOW_MS - 178_000,
-               last_received_ms=NOW_MS - 3_000, age_s=181, phase=0, battery_mv=2980,
-               is_battery_low=False, is_resumed=False, crumbs=0, sightings=0, replays=0,
-               listeners=0, assigned_to=None, acknowledged_ms=None, escalation=0,
-               revision=1)  # fmt: skip
+    row = {
+        "beacon": beacon_id, "event": event, "kind": "ALERT", "state": "open", "is_replay": False,
+        "is_readable": True, "is_confirmed": True, "signature": "unsigned",
+        "began_ms": NOW_MS - 185_000, "first_heard_ms": NOW_MS - 180_000,
+        "last_heard_ms": NOW_MS - 4_000, "first_received_ms": NOW_MS - 178_000,
+        "last_received_ms": NOW_MS - 3_000, "age_s": 181, "phase": 0, "battery_mv": 2980,
+        "is_battery_low": False, "is_resumed": False, "crumbs": 0, "sightings": 0, "replays": 0,
+        "listeners": 0, "assigned_to": None, "acknowledged_ms": None, "escalation": 0,
+        "revision": 1,
+    }  # fmt: skip
     with store.writing(shows=True) as session:
         incident = IncidentRow(**row | differs)
         session.add(incident)
         session.flush()
-        session.add(ActionRow(incident=incident.id, at_ms=incident.first_received_ms, who="hub",
-                              what="opened", detail=""))  # fmt: skip
+        session.add(
+            ActionRow(incident=incident.id, at_ms=incident.first_received_ms, who="hub",
+                      what="opened", detail="")
+        )  # fmt: skip
         return incident.id
 
 
@@ -68,16 +77,20 @@ def add_sightings(store, incident_id, listeners, number, **differs):
         incident = session.get_one(IncidentRow, incident_id)
         first_ms = incident.last_heard_ms - 2000 * (number - 1)
         rows = [
-            dict(incident=incident_id, beacon=incident.beacon, event=incident.event,
-                 slot=at // 450 % 96, seq=at % 450, heard_ms=first_ms + 2000 * at,
-                 last_heard_ms=first_ms + 2000 * at + 400, received_ms=first_ms + 2000 * at + 900,
-                 verdict="fresh", listener=listeners[at % len(listeners)], count=1 + at % 3,
-                 rssi_dbm=None if at % 7 == 6 else -50 - at % 40, latitude=48.137 + at % 5 / 1000,
-                 longitude=11.575, accuracy_m=15.0, source="fixed", rid=bytes(8), status=0x20,
-                 battery_mv=2980, crumbs=0, phase=0) | differs
+            {
+                "incident": incident_id, "beacon": incident.beacon, "event": incident.event,
+                "slot": at // 450 % 96, "seq": at % 450, "heard_ms": first_ms + 2000 * at,
+                "last_heard_ms": first_ms + 2000 * at + 400,
+                "received_ms": first_ms + 2000 * at + 900, "verdict": "fresh",
+                "listener": listeners[at % len(listeners)], "count": 1 + at % 3,
+                "rssi_dbm": None if at % 7 == 6 else -50 - at % 40,
+                "latitude": 48.137 + at % 5 / 1000, "longitude": 11.575, "accuracy_m": 15.0,
+                "source": "fixed", "rid": bytes(8), "status": 0x20, "battery_mv": 2980,
+                "crumbs": 0, "phase": 0,
+            } | differs
             for at in range(number)
         ]  # fmt: skip
-        session.bulk_insert_mappings(SightingRow, rows)
+        session.execute(insert(SightingRow), rows)
         incident.sightings += number
         incident.listeners = len(listeners)
 
@@ -139,10 +152,10 @@ def a_situation(store):
     return made
 
 
-def fail_a_listener(store):
+def fail_two_listeners(store):
     """Make one silent and one deaf."""
     with store.writing(shows=True) as session:
-        silent, deaf = session.get_one(ListenerRow, "01" * 32), session.get_one(
-            ListenerRow, "02" * 32)  # fmt: skip
+        silent = session.get_one(ListenerRow, "01" * 32)
         silent.silent_since_ms, silent.last_received_ms = NOW_MS - 400_000, NOW_MS - 700_000
+        deaf = session.get_one(ListenerRow, "02" * 32)
         deaf.radio, deaf.deaf_since_ms = "deaf", NOW_MS - 90_000

@@ -4,6 +4,8 @@ An object is {"error": code, "message": sentence}; at the door for deliveries it
 so that no answer is longer than what was asked.
 """
 
+import math
+
 from starlette.responses import JSONResponse, Response
 from starlette.types import Scope
 
@@ -33,7 +35,7 @@ def refuse(
     """Return a refusal in the form that fits who asked. retry_s: when to ask again."""
     headers = {}
     if retry_s is not None:
-        headers["Retry-After"] = str(max(1, round(retry_s + 0.5)))
+        headers["Retry-After"] = str(max(1, math.ceil(retry_s)))
     if close:
         headers["Connection"] = "close"
     path = scope["path"]

@@ -9,7 +9,8 @@ from starlette.concurrency import run_in_threadpool
 from starlette.responses import JSONResponse, Response
 
 from fanal.envelope import MOST_DELIVERY_BYTES, EnvelopeError
-from fanal.error import EnvironmentFault, FanalError
+from fanal.error import FanalError
+from fanal.hub.caps import Crowded
 from fanal.hub.hub import Hub
 from fanal.hub.web.answers import refuse
 from fanal.hub.web.rates import Buckets, Crowd, source
@@ -81,11 +82,10 @@ async def _taken(
         await asyncio.shield(asyncio.wrap_future(submit(data, address)))
     except EnvelopeError as refused:
         return refuse(request.scope, 400, refused.code, "")
-    except EnvironmentFault:
+    except Crowded as crowded:
+        return refuse(request.scope, 429, crowded.code, "", retry_s=crowded.retry_after_s)
+    except FanalError:  # the queue is full, or the database does not write
         return refuse(request.scope, 503, "busy", "", retry_s=_BUSY_S)
-    except FanalError as refused:
-        status = 429 if refused.code == "crowded" else 503
-        return refuse(request.scope, status, refused.code, "", retry_s=_BUSY_S)
     return Response(status_code=204)
 
 

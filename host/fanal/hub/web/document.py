@@ -1,5 +1,6 @@
 """Pages: HTML made on the server from the templates beside this, every value escaped."""
 
+import functools
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,6 +16,7 @@ from fanal.hub.web import shown
 HERE = Path(__file__).parent
 
 
+@functools.cache
 def environment() -> Environment:
     """Return what the pages are made with."""
     made = Environment(

@@ -38,6 +38,7 @@ class Live:
         self._number: int | None = None
         self._moved: asyncio.Future[None] | None = None
         self._poll: asyncio.Task[None] | None = None
+        self._loop: asyncio.AbstractEventLoop | None = None
         self.is_over = False
         self.crowd = Crowd(_MOST, _MOST_EACH)
 
@@ -47,7 +48,9 @@ class Live:
         Ends when the database cannot be read, and at `stop`.
         """
         self._followers += 1
+        self._loop = asyncio.get_running_loop()
         if self._poll is None or self._poll.done():
+            self._number = None  # what was seen before is old
             self._poll = asyncio.create_task(self._polling())
         seen: int | None = None
         poll = self._poll
@@ -68,12 +71,13 @@ class Live:
                 self._poll = None
 
     def stop(self) -> None:
-        """End all streams; to be called in their event loop, before the server waits for them."""
+        """End all streams, before a server waits for them; from any thread or signal handler."""
         self.is_over = True
-        self._wake()
+        with suppress(RuntimeError):  # a loop that is closed has no streams
+            if self._loop is not None:
+                self._loop.call_soon_threadsafe(self._wake)
 
     async def _polling(self) -> None:
-        self._number = None  # what was seen before is old
         try:
             with suppress(FanalError):
                 while not self.is_over:

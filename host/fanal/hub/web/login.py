@@ -5,6 +5,7 @@ not slowed by the name, so that a stranger's guesses do not keep a responder out
 64 MiB to check: two at once, a few more wait, the rest are told to come again.
 """
 
+import math
 from collections import OrderedDict
 from functools import partial
 from typing import Annotated
@@ -50,7 +51,7 @@ class Porter:
         wait = max(attempts.wait_s(key) for attempts, key in counted)
         if wait > 0:
             raise WebRefusal(429, "often", "There were too many failed logins.",
-                             f"Wait {wait:.0f} seconds and try again.", wait)  # fmt: skip
+                             f"Wait {math.ceil(wait)} seconds and try again.", wait)  # fmt: skip
         for attempts, key in counted:
             attempts.begin(key)
         user = await self._verified(name, password)
@@ -154,6 +155,6 @@ def _form(request: Request, following: str, problem: WebRefusal | None = None) -
     status = 200 if problem is None else problem.status
     headers = {}
     if problem is not None and problem.retry_s is not None:
-        headers["Retry-After"] = str(max(1, round(problem.retry_s)))
+        headers["Retry-After"] = str(max(1, math.ceil(problem.retry_s)))
     content = {"following": following, "problem": problem}
     return document(request.scope, "login.html", content, status, headers)

@@ -1,0 +1,232 @@
+"""Accounts and sessions: who gets in, for how long, and what a copy of the database is worth."""
+
+import argon2
+import pytest
+from fanal.hub import accounts, sessions
+from fanal.hub.accounts import AccountError
+from fanal.hub.tables import UserRow
+
+from tests.unit.paper_incidents import a_store
+
+PASSWORD = "four words in a row"
+CHEAP = argon2.PasswordHasher(time_cost=1, memory_cost=8, parallelism=1)
+
+
+@pytest.fixture(autouse=True)
+def cheap(monkeypatch):
+    monkeypatch.setattr(accounts, "_HASHER", CHEAP)
+    accounts._nobodys.cache_clear()
+    yield
+    accounts._nobodys.cache_clear()
+
+
+@pytest.fixture
+def store(tmp_path):
+    with a_store(tmp_path) as store:
+        yield store
+
+
+def test_passwords_cost_what_owasp_asks_for():
+    hasher = argon2.PasswordHasher()
+    assert hasher.type is argon2.Type.ID
+    assert hasher.memory_cost >= 19 * 1024
+
+
+@pytest.mark.parametrize("typed", ["ana", "Ana", " ANA ", "\uff41na"])
+def test_a_name_is_one_however_it_is_typed(store, typed):
+    accounts.add(store, "Ana", "officer", PASSWORD)
+    assert accounts.check(store, typed, PASSWORD).name == "ana"
+    with pytest.raises(AccountError) as caught:
+        accounts.add(store, typed, "viewer", PASSWORD)
+    assert caught.value.code == "exists"
+
+
+def test_a_password_is_one_however_its_letters_are_composed(store):
+    accounts.add(store, "ana", "viewer", "fünf Wörter mehr")
+    assert accounts.check(store, "ana", "fu\u0308nf Wo\u0308rter mehr") is not None
+
+
+@pytest.mark.parametrize(
+    "name", ["", " ", "hub", "HUB", "a b", "a\nb", "ana\x00", "x" * 65, "<b>", "ana (command line)"]
+)
+def test_names_that_would_mislead_a_timeline_are_refused(store, name):
+    with pytest.raises(AccountError) as caught:
+        accounts.add(store, name, "viewer", PASSWORD)
+    assert caught.value.code == "name"
+
+
+@pytest.mark.parametrize("password", ["", "elevenchars", "x" * 257])
+def test_passwords_too_short_and_too_long_are_refused(store, password):
+    with pytest.raises(AccountError) as caught:
+        accounts.add(store, "ana", "viewer", password)
+    assert caught.value.code == "password"
+    accounts.add(store, "ana", "viewer", PASSWORD)
+    with pytest.raises(AccountError):
+        accounts.set_password(store, "ana", password)
+
+
+def test_roles_are_a_ladder(store):
+    with pytest.raises(AccountError):
+        accounts.add(store, "eve", "admin", PASSWORD)
+    ben = accounts.add(store, "ben", "responder", PASSWORD)
+    assert [ben.may(role) for role in accounts.ROLES] == [True, True, False]
+
+
+def test_any_text_may_be_tried(store):
+    accounts.add(store, "ana", "officer", PASSWORD)
+    for password in ("", "\x00", "\ud800", "x" * 100_000):
+        for name in ("ana", "", "nobody", "ana\x00", "\ud800", "a" * 100_000, "' or 1=1"):
+            assert accounts.check(store, name, password) is None
+
+
+def test_a_longer_password_than_there_are_is_none(store):
+    accounts.add(store, "ana", "viewer", "x" * 256)
+    assert accounts.check(store, "ana", "x" * 256) is not None
+    assert accounts.check(store, "ana", "x" * 257) is None
+
+
+@pytest.mark.parametrize("name", ["ana", "out", "nobody"])
+def test_a_check_costs_one_verification_whoever_is_asked_for(store, monkeypatch, name):
+    accounts.add(store, "ana", "officer", PASSWORD)
+    accounts.add(store, "out", "officer", PASSWORD)
+    accounts.disable(store, "out")
+    verified = []
+
+    class Counting:
+        hash = staticmethod(CHEAP.hash)
+
+        def verify(self, encoded, password):
+            verified.append(encoded)
+            return CHEAP.verify(encoded, password)
+
+    monkeypatch.setattr(accounts, "_HASHER", Counting())
+    assert accounts.check(store, name, "wrong wrong wrong") is None
+    assert len(verified) == 1
+
+
+def test_a_disabled_user_is_out_and_comes_in_again(store):
+    accounts.add(store, "ana", "officer", PASSWORD)
+    accounts.disable(store, "Ana")
+    assert accounts.check(store, "ana", PASSWORD) is None
+    assert [(user.name, user.is_disabled) for user in accounts.users(store)] == [("ana", True)]
+    accounts.enable(store, "ana")
+    assert accounts.check(store, "ana", PASSWORD) is not None
+
+
+@pytest.mark.parametrize("change", ["set_password", "set_role", "disable", "enable"])
+def test_nobody_unknown_is_changed(store, change):
+    more = {"set_password": (PASSWORD,), "set_role": ("viewer",)}.get(change, ())
+    with pytest.raises(AccountError) as caught:
+        getattr(accounts, change)(store, "nobody", *more)
+    assert caught.value.code == "no_user"
+
+
+def test_a_hash_of_yesterdays_cost_is_renewed_at_a_login(store, monkeypatch):
+    accounts.add(store, "ana", "viewer", PASSWORD)
+    dearer = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(accounts, "_HASHER", dearer)
+    assert accounts.check(store, "ana", PASSWORD) is not None
+    with store.reading() as session:
+        assert not dearer.check_needs_rehash(session.get_one(UserRow, "ana").password)
+    assert accounts.check(store, "ana", PASSWORD) is not None
+
+
+def test_renewing_a_hash_does_not_bring_an_old_password_back(store):
+    accounts.add(store, "ana", "viewer", PASSWORD)
+    with store.reading() as session:
+        old = session.get_one(UserRow, "ana").password
+    accounts.set_password(store, "ana", "another one, and long")
+    accounts._rehash(store, "ana", old, PASSWORD)
+    assert accounts.check(store, "ana", PASSWORD) is None
+
+
+# sessions
+
+
+@pytest.fixture
+def ana(store):
+    return accounts.add(store, "ana", "officer", PASSWORD)
+
+
+def test_a_copy_of_the_database_is_no_login(store, ana, tmp_path):
+    begun = sessions.begin(store, ana)
+    written = b"".join(path.read_bytes() for path in tmp_path.glob("hub.db*"))
+    assert b"ana" in written
+    assert begun.token.encode() not in written
+    assert PASSWORD.encode() not in written
+    assert begun.token not in repr(begun)
+    assert begun.csrf not in repr(begun)
+
+
+@pytest.mark.parametrize("token", ["", "x", "x" * 43, "\u00e9" * 43, "\x00" * 43, "x" * 10**6])
+def test_any_cookie_may_come(store, ana, token):
+    sessions.begin(store, ana)
+    assert sessions.find(store, token) is None
+
+
+def test_a_session_ends_when_nobody_does_anything(store, ana):
+    begun = sessions.begin(store, ana)
+    store.clock[0] += sessions.IDLE_MS
+    assert sessions.find(store, begun.token, is_used=False) is not None
+    store.clock[0] += 1
+    assert sessions.find(store, begun.token) is None
+
+
+def test_a_page_that_asks_by_itself_keeps_nobody_logged_in(store, ana):
+    begun = sessions.begin(store, ana)
+    for _ in range(12):
+        store.clock[0] += sessions.IDLE_MS // 12
+        assert sessions.find(store, begun.token, is_used=False) is not None
+    store.clock[0] += 1
+    assert sessions.find(store, begun.token, is_used=False) is None
+
+
+def test_a_session_that_is_used_ends_after_a_week(store, ana):
+    begun = sessions.begin(store, ana)
+    end_ms = store.clock[0] + sessions.LONGEST_MS
+    while store.clock[0] + sessions.IDLE_MS < end_ms:
+        store.clock[0] += sessions.IDLE_MS // 2
+        assert sessions.find(store, begun.token) is not None
+    store.clock[0] = end_ms
+    assert sessions.find(store, begun.token) is not None
+    store.clock[0] += 1
+    assert sessions.find(store, begun.token) is None
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda store: accounts.disable(store, "ana"),
+        lambda store: accounts.set_password(store, "Ana", "another one, and long"),
+    ],
+    ids=["disabled", "other password"],
+)
+def test_a_session_ends_with_what_it_rests_on(store, ana, change):
+    here, there = sessions.begin(store, ana), sessions.begin(store, ana)
+    change(store)
+    assert sessions.find(store, here.token) is None
+    assert sessions.find(store, there.token) is None
+    accounts.enable(store, "ana")
+    assert sessions.find(store, here.token) is None
+
+
+def test_another_role_counts_at_once(store, ana):
+    begun = sessions.begin(store, ana)
+    accounts.set_role(store, "ana", "viewer")
+    assert sessions.find(store, begun.token).user.role == "viewer"
+
+
+def test_logging_out_ends_one_session(store, ana):
+    here, there = sessions.begin(store, ana), sessions.begin(store, ana)
+    sessions.end(store, here.token)
+    assert sessions.find(store, here.token) is None
+    assert sessions.find(store, there.token) is not None
+
+
+def test_a_user_has_a_bounded_number_of_sessions(store, ana):
+    begun = []
+    for _ in range(25):
+        store.clock[0] += 1
+        begun.append(sessions.begin(store, ana))
+    good = [sessions.find(store, one.token) is not None for one in begun]
+    assert good == [False] * 5 + [True] * 20
