@@ -7,7 +7,7 @@ from fanal.error import EnvironmentFault, FanalError
 
 _NOBODY = 0x10  # no subscription wants the message
 _FAILURE = 0x80  # reason codes from here on
-_UNFIT = {0x95: "size", 0x99: "form"}
+_UNFIT = 0x99
 _NOT_ALLOWED = (0x84, 0x85, 0x86, 0x87, 0x8A, 0x8C)
 _BUSY = {0x88: "it is unavailable", 0x89: "it is busy", 0x8B: "it shuts down",
          0x97: "a quota is used up", 0x9F: "too many come at once"}  # fmt: skip
@@ -33,9 +33,8 @@ class MqttRefused(FanalError):
 
 def require(host: str, reason: int) -> None:
     """Raise MqttDown or MqttRefused for a reason code (MQTT 5, 2.4) that is no success."""
-    if reason in _UNFIT:
-        raise MqttRefused(f"{host} refuses this message for its {_UNFIT[reason]}.",
-                          code=_UNFIT[reason])  # fmt: skip
+    if reason == _UNFIT:
+        raise MqttRefused(f"{host} refuses this message for its form.", code="form")
     if reason == _NOBODY:
         raise MqttDown(
             f"{host} knows nobody who wants this message, and kept nothing of it.",
