@@ -139,6 +139,15 @@ def test_nobody_else_may_read_it(path):
     assert path.stat().st_mode & 0o777 == 0o600
 
 
+def test_each_group_is_synced_to_the_disk(path):
+    # no test can cut the power: this is what SQLite promises to survive it with
+    outbox = Outbox(path)
+    values = [outbox._database.execute(f"PRAGMA {name}").fetchone()[0]
+              for name in ("journal_mode", "synchronous")]  # fmt: skip
+    assert values == ["wal", 2]
+    outbox.close()
+
+
 def test_no_table_holds_a_time_or_a_text(path):
     outbox = Outbox(path)
     rows = outbox._database.execute("SELECT name, sql FROM sqlite_master").fetchall()

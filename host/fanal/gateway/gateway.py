@@ -73,6 +73,7 @@ class Gateway:
         self._advert_ms: int | None = None
         self._adverts = 0
         self._told: tuple[Any, ...] | None = None
+        self._version = version("fanal")[:40]
 
     async def run(self) -> None:
         """Listen and send until cancelled; then keep what was heard, and try to send it.
@@ -168,10 +169,10 @@ class Gateway:
         await self._knows_radio.wait()  # before that there is nothing true to say
         await self._sender.run()
 
-    async def _tick(self) -> None:
+    async def _tick(self, every_s: float = _TICK_S) -> None:
         touch_s = self._now_s()
         while True:
-            await asyncio.sleep(_TICK_S)
+            await asyncio.sleep(every_s)
             self._cargo.settle()
             if self._now_s() >= touch_s:
                 touch_s = self._now_s() + _TOUCH_EVERY_S
@@ -193,7 +194,7 @@ class Gateway:
         self._look_for_adverts()
         health = Health(
             self._radio_kind, self._advert_age_ms(), max(0, len(self._cargo) - len(sealed)),
-            self._dropped(), version("fanal")[:40],
+            self._dropped(), self._version,
         )  # fmt: skip
         postmark = Postmark(
             self._sealer.listener, self._boot, self._clocks.steady_ms(), self._clocks.wall_ms(),
