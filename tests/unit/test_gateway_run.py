@@ -59,7 +59,7 @@ class Bench:
             self.radio, self.bundle(), self.key, self.outbox, self._make_relay, Fixed(HERE),
             clocks, self.told.append, Grouper(Limits(per_minute=10**6, burst=10**6)),
         )  # fmt: skip
-        self.gateway._tick = partial(self.gateway._tick, self.tick_s)
+        self.gateway._tick_s = self.tick_s
         self.running = asyncio.create_task(self.gateway.run())
         await asyncio.sleep(1)
         return self

@@ -73,6 +73,7 @@ class Gateway:
         self._advert_ms: int | None = None
         self._adverts = 0
         self._told: tuple[Any, ...] | None = None
+        self._tick_s = _TICK_S
         self._version = version("fanal")[:40]
 
     async def run(self) -> None:
@@ -169,10 +170,10 @@ class Gateway:
         await self._knows_radio.wait()  # before that there is nothing true to say
         await self._sender.run()
 
-    async def _tick(self, every_s: float = _TICK_S) -> None:
+    async def _tick(self) -> None:
         touch_s = self._now_s()
         while True:
-            await asyncio.sleep(every_s)
+            await asyncio.sleep(self._tick_s)
             self._cargo.settle()
             if self._now_s() >= touch_s:
                 touch_s = self._now_s() + _TOUCH_EVERY_S

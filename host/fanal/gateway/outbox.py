@@ -178,7 +178,8 @@ class Outbox:
         if self._spare.exists():
             return
         try:
-            self._spare.write_bytes(os.urandom(_SPARE_BYTES))
+            with open(self._spare, "wb", opener=_private) as file:
+                file.write(os.urandom(_SPARE_BYTES))
         except OSError:
             with suppress(OSError):
                 self._spare.unlink()
@@ -197,7 +198,7 @@ class Outbox:
 
 def _opened(path: Path) -> sqlite3.Connection:
     """Return the database, locked. Raises sqlite3.Error."""
-    os.close(os.open(path, os.O_WRONLY | os.O_CREAT, 0o600))
+    os.close(_private(path, os.O_WRONLY | os.O_CREAT))
     # for one that is there already this would write, and its disk may be full
     vacuum = [] if path.stat().st_size else ["auto_vacuum = INCREMENTAL"]
     database = sqlite3.connect(path, isolation_level=None, timeout=0)
@@ -229,6 +230,10 @@ def _opened(path: Path) -> sqlite3.Connection:
         database.close()
         raise
     return database
+
+
+def _private(path: str | Path, flags: int) -> int:
+    return os.open(path, flags, 0o600)
 
 
 def _put_aside(path: Path) -> None:
