@@ -25,7 +25,7 @@ from paho.mqtt.subscribeoptions import SubscribeOptions
 
 from fanal import mqtt_error, tls
 from fanal.error import UsageError
-from fanal.mqtt_error import MqttRefused
+from fanal.mqtt_error import MqttDown, MqttRefused
 
 NEVER_EXPIRES = 0xFFFFFFFF  # a session that stays at the broker until somebody ends it
 MOST_WAITING = 64  # messages received and not acknowledged
@@ -87,6 +87,9 @@ class _Client(paho.Client):
         # a broker that speaks nonsense ends the connection, whatever paho trips over
         with suppress(Exception):
             super().loop_forever(timeout, retry_first_connection)
+        raw = self.socket()
+        if raw is not None:
+            raw.close()
         self.on_end()
         return MQTTErrorCode.MQTT_ERR_CONN_LOST
 
@@ -165,31 +168,19 @@ class Mqtt:
     async def open(self) -> None:
         """Connect. Raises MqttDown."""
         self._loop = asyncio.get_running_loop()
-        client = self._alive()
-        settings = _properties(
-            PacketTypes.CONNECT, SessionExpiryInterval=self._session_s,
-            ReceiveMaximum=self._most_waiting, MaximumPacketSize=MOST_PACKET_BYTES,
-        )  # fmt: skip
         is_abandoned = threading.Event()
-
-        def connect() -> None:
-            client.connect(self._host, self._port, _KEEPALIVE_S,
-                           clean_start=self._session_s == 0, properties=settings)  # fmt: skip
-            if is_abandoned.is_set():
-                client.disconnect()
-
         try:
-            await asyncio.to_thread(connect)
+            await asyncio.to_thread(self._connect, self._alive(), is_abandoned)
         except (OSError, ValueError) as error:
             self._problem = mqtt_error.unreachable(self._host, error)
             self._end()
-            raise self._problem from None
+            raise self._down() from None
         except BaseException:
             is_abandoned.set()
             self._end()
             raise
-        client.loop_start()
         self._is_begun = True
+        self._alive().loop_start()
         try:
             (reason,) = await self._answer(0)
             if reason:
@@ -205,12 +196,12 @@ class Mqtt:
         MqttDown "no_hub": it was thrown away, since no subscription wants it (a broker need not
         say so; Mosquitto does).
         """
-        client = self._alive()
+        self._alive()
         if len(payload) + len(topic.encode()) + _OVERHEAD_BYTES > self._most_packet_bytes:
             raise MqttRefused(f"{self._host} takes no message of that size.", code="size")
         life_s = max(1, _LIFE_S - int(held_s))
         told = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=life_s)
-        sent = client.publish(topic, payload, 1, properties=told)
+        sent = self._alive().publish(topic, payload, 1, properties=told)
         # paho's thread passes answers on through the loop: none comes before we wait for it
         (reason,) = await self._answer(sent.mid)
         mqtt_error.require(self._host, reason)
@@ -231,7 +222,7 @@ class Mqtt:
         message = await self._messages.get()
         if message is None:
             self._messages.put_nowait(None)  # for whoever asks again
-            raise self._problem
+            raise self._down()
         if message.qos == 0:
             self._room.release()
         return message
@@ -242,25 +233,42 @@ class Mqtt:
 
     async def close(self) -> None:
         """Disconnect in order, so that there is no last will. Raises nothing."""
-        client = self._client
-        if client is None or not self._is_begun:
+        if self._client is None or not self._is_begun:
             return
-        client.disconnect()
+        self._client.disconnect()
         try:
             async with asyncio.timeout(_GOODBYE_S):
                 await self._ended.wait()
         except TimeoutError:
-            self._cut(client)
+            self._cut()
             await self._ended.wait()
+
+    # No frame that an error may come from keeps paho's client in a variable: its sockets close when
+    # nobody refers to it any more, and an error's traceback would.
 
     def _alive(self) -> "_Client":
         if self._client is None:
-            raise self._problem
+            raise self._down()
         return self._client
+
+    def _down(self) -> MqttDown:
+        problem = self._problem
+        return MqttDown(problem.sentence, problem.hint, code=problem.code)
+
+    def _connect(self, client: "_Client", is_abandoned: threading.Event) -> None:
+        """Connect and greet, in a thread of its own: paho waits for the network."""
+        settings = _properties(
+            PacketTypes.CONNECT, SessionExpiryInterval=self._session_s,
+            ReceiveMaximum=self._most_waiting, MaximumPacketSize=MOST_PACKET_BYTES,
+        )  # fmt: skip
+        client.connect(self._host, self._port, _KEEPALIVE_S,
+                       clean_start=self._session_s == 0, properties=settings)  # fmt: skip
+        if is_abandoned.is_set():
+            client.disconnect()
 
     async def _answer(self, packet: int) -> list[int]:
         """Return the reason codes of the broker's answer. packet: its id, 0 for CONNECT."""
-        client = self._alive()
+        self._alive()
         answer: asyncio.Future[list[int]] = asyncio.get_running_loop().create_future()
         self._answers[packet] = answer
         try:
@@ -268,14 +276,14 @@ class Mqtt:
                 return await answer
         except TimeoutError:
             self._problem = mqtt_error.silent(self._host)
-            self._cut(client)
-            raise self._problem from None
+            self._cut()
+            raise self._down() from None
         finally:
             del self._answers[packet]
 
-    def _cut(self, client: "_Client") -> None:
+    def _cut(self) -> None:
         """End a connection that does not listen, whatever is still to be written."""
-        raw = client.socket()
+        raw = None if self._client is None else self._client.socket()
         if raw is not None:
             with suppress(OSError):
                 # not SSLSocket's own, which takes the key away while paho's thread reads
@@ -283,13 +291,12 @@ class Mqtt:
 
     def _end(self) -> None:
         """Tell everybody who waits that the connection is no more."""
-        # paho closes its sockets when nobody refers to its client any more
         self._client = None
         self._ended.set()
         self._messages.put_nowait(None)
         for answer in self._answers.values():
             if not answer.done():
-                answer.set_exception(self._problem)
+                answer.set_exception(self._down())
 
     def _acknowledge(self, packet: int, qos: int) -> None:
         if self._client is not None:
