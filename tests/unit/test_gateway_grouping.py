@@ -93,9 +93,27 @@ def test_no_arrival_is_lost_and_none_is_counted_twice(steps):
         assert sum(f.count for _, frames in groups for f in frames) == len(steps)
     for due_ms, frames in groups:
         assert all(f.first_ms <= f.last_ms <= due_ms for f in frames)
-        assert len({f.payload for f in frames}) == len(frames)
+        assert len({(f.payload, f.first_ms) for f in frames}) == len(frames)
         # nothing waits longer than it may, counted from when it could be told again
         assert all(due_ms - f.first_ms <= 65_000 for f in frames)
+
+
+def test_an_alert_that_is_echoed_is_a_hearing_of_its_own():
+    grouper = Grouper()
+    for t_ms in (0, 200, 1900):
+        grouper.take(alert(1), -70, t_ms)
+    assert closed(grouper, 1900) == [(300, (HeardFrame(alert(1), 0, 1900, 3, -70),))]
+    grouper.take(alert(1), -50, 40_000)
+    grouper.take(alert(1), -50, 41_000)
+    ((due_ms, frames),) = closed(grouper, 46_000)
+    assert (due_ms, frames) == (45_000, (HeardFrame(alert(1), 40_000, 41_000, 2, -50),))
+
+
+def test_echoes_cost_tokens():
+    grouper = Grouper(Limits(per_minute=1, burst=3))
+    for t_ms in range(0, 60_000, 6_000):
+        grouper.take(alert(1), -70, t_ms)
+    assert grouper.dropped["flood"] == 7
 
 
 def test_after_a_slot_a_payload_is_new_again():

@@ -274,6 +274,8 @@ def test_a_fixed_beacon_is_where_its_site_is(tmp_path):
     row = scene.incident
     assert (row.latitude, row.longitude, row.accuracy_m, row.source) == (1.5, 2.5, 30.0, "site")
     assert scene.told[-1] == (1, "place")
+    scene.hear(*(heard(page, T0 + 2500) for page in scene.beacon.pages(1)[:3]))
+    assert (scene.incident.signature, scene.incident.source) == ("signed", "site"), "pages alone"
     scene.hub.close()
 
 

@@ -3,6 +3,9 @@
 Everything is bounded, since anybody can fill the air. Distinct payloads pass a token bucket. A
 flood takes its share of what is on air, and never all of it: a beacon says each thing many times,
 and each time is a new chance. A payload that has passed needs no more tokens.
+
+A beacon sends an alert for two seconds and never again, so one that comes later is an echo of
+somebody's making: it is a hearing of its own, and the hub sees its time.
 """
 
 from collections import Counter, OrderedDict, deque
@@ -18,6 +21,7 @@ FLOOD = "flood"
 
 _FRAMES_OF_A_GROUP = MOST_FRAMES // 2  # a fraction of a delivery
 _REMEMBERED_MS = 1000 * SLOT_S
+_ECHO_MS = 5_000  # a unit, and what a system's Bluetooth may hold back
 _RSSI_DBM = range(-126, 21)  # what a hub takes for one
 
 
@@ -77,15 +81,16 @@ class Grouper:
         # both by when they were first heard
         self._known: OrderedDict[bytes, tuple[int, _Known]] = OrderedDict()
         self._rids: OrderedDict[bytes, int] = OrderedDict()
-        self._open: dict[bytes, _Known] = {}
+        self._open: list[tuple[bytes, _Known]] = []
         self._open_due_ms: int | None = None
         self._again: deque[tuple[int, bytes, _Known]] = deque()
 
     def take(self, payload: bytes, rssi_dbm: int | None, t_ms: int) -> None:
         """Take one payload off the air, untrusted. rssi_dbm: None if unknown."""
         self._forget(t_ms)
-        if payload in self._known:
-            known = self._known[payload][1]
+        first_ms, known = self._known.get(payload, (t_ms, None))
+        is_echo = known is not None and _is_alert(payload) and t_ms - first_ms > _ECHO_MS
+        if known is not None and not is_echo:
             hold_ms = self._limits.together_ms
         else:
             try:
@@ -98,6 +103,7 @@ class Grouper:
                 return
             known = _Known()
             self._known[payload] = (t_ms, known)
+            self._known.move_to_end(payload)
             hold_ms = self._limits.new_ms if self._is_new(heard, t_ms) else self._limits.together_ms
         known.add(rssi_dbm if rssi_dbm in _RSSI_DBM else None, t_ms)
         if not known.is_placed:
@@ -116,11 +122,11 @@ class Grouper:
         while self._again and self._again[0][0] <= now_ms:
             _, payload, known = self._again.popleft()
             known.is_placed = False
-            if known.count and self._is_known(payload, known):
+            if known.count:
                 self._place(payload, known, now_ms + self._limits.together_ms)
         if self._open_due_ms is None or not (is_last or self._open_due_ms <= now_ms):
             return []
-        frames = [self._told(payload, known, now_ms) for payload, known in self._open.items()]
+        frames = [self._told(payload, known, now_ms) for payload, known in self._open]
         self._open.clear()
         self._open_due_ms = None
         size = _FRAMES_OF_A_GROUP
@@ -129,7 +135,7 @@ class Grouper:
     def _place(self, payload: bytes, known: _Known, due_ms: int) -> None:
         """Put a payload into the open group, which is due at `due_ms` at the latest."""
         known.is_placed = True
-        self._open[payload] = known
+        self._open.append((payload, known))
         if len(self._open) >= _FRAMES_OF_A_GROUP:
             due_ms = known.last_ms
         if self._open_due_ms is None or due_ms < self._open_due_ms:
@@ -149,9 +155,6 @@ class Grouper:
         is_new = heard.rid not in self._rids
         self._rids.setdefault(heard.rid, t_ms)
         return is_new
-
-    def _is_known(self, payload: bytes, known: _Known) -> bool:
-        return payload in self._known and self._known[payload][1] is known
 
     def _has_token(self, t_ms: int) -> bool:
         """Take one token, if there is one."""
@@ -177,3 +180,7 @@ class Grouper:
             next(iter(self._rids.values())) < until_ms or len(self._rids) > self._limits.remembered
         ):
             self._rids.popitem(last=False)
+
+
+def _is_alert(payload: bytes) -> bool:
+    return payload[:1] == bytes((frame.HDR_ALERT,))

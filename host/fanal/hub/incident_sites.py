@@ -8,7 +8,7 @@ from sqlalchemy.orm import Session
 
 from fanal.hub.tables import BeaconRow, ListenerRow, SiteRow
 from fanal.position import FIXED, SITE, Position
-from fanal.sighting import Outcome, Sighting
+from fanal.sighting import Outcome, Refusal, Sighting
 
 _INSTALLED = "fixed"  # the profile of a beacon that stays where it is
 
@@ -38,11 +38,14 @@ class Scene:
 
 def scene_of(session: Session, outcomes: Iterable[Outcome]) -> Scene:
     """Read what a batch of outcomes needs."""
+    outcomes = list(outcomes)
     seen = [one for one in outcomes if isinstance(one, Sighting)]
+    # a page alone moves an incident too
+    beacons = {one.beacon_id for one in outcomes if not isinstance(one, Refusal)}
     sites = session.execute(
         select(BeaconRow.id, SiteRow.latitude, SiteRow.longitude, SiteRow.accuracy_m)
         .join(SiteRow, SiteRow.name == BeaconRow.site)
-        .where(BeaconRow.profile == _INSTALLED, BeaconRow.id.in_({s.beacon_id for s in seen}))
+        .where(BeaconRow.profile == _INSTALLED, BeaconRow.id.in_(beacons))
     )  # fmt: skip
     listeners = session.scalars(
         select(ListenerRow)
