@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 Examples:
   fanal demo                     one squeeze; nothing of it is kept
   fanal demo sitting             eight blank boards become beacons
-  fanal demo hub --stay          thirty beacons, two volunteers, a hub; look at its page
+  fanal demo hub --stay          thirty beacons, two volunteers, a hub
   fanal demo --keep /tmp/demo    keep the fleet and the board to look into
   fanal demo --json              one object, for a script
 

@@ -157,7 +157,7 @@ def note_command(number: int, text: str, who: str, hub: Path, as_json: bool) -> 
     epilog="""\b
 Examples:
   fanal incident close 12 --as duty --reason "help arrived"
-  fanal incident close 12 --as duty --reason other --text "moved to another flat"
+  fanal incident close 12 --as duty --reason other --text "moved on"
 
 Reasons: help arrived, false alarm, duplicate, other (say which with --text); for a DRILL
 also "drill over", for a TEST also "test".
