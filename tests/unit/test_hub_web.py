@@ -75,7 +75,8 @@ async def test_nothing_is_served_without_a_login_but_what_is_named(web):
 
 @pytest.mark.parametrize(
     "path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/..%2fapp.py",
-             "/static//etc/passwd", "/static/", "/static/fanal.js/../../document.py", "/static/%00"],
+             "/static//etc/passwd", "/static/", "/static/fanal.js/../../document.py",
+             "/static/%00"],
 )  # fmt: skip
 async def test_static_files_are_those_of_one_folder(web, path):
     async with web.visitor() as stranger:
@@ -297,8 +298,8 @@ async def test_so_many_passwords_are_checked_at_once_and_no_more(web, monkeypatc
 @pytest.mark.parametrize(
     "asked",
     ["https://evil.example", "//evil.example", "/\\evil.example", "\\\\evil.example", "/\t/evil",
-     "", "/ /evil", "javascript:alert(1)", "/login", "/logout", "/live", "/api/v1/session", "/\u00e9",
-     "/" + "x" * 600, "/\r\nset-cookie: a=b", "incidents/1"],
+     "", "/ /evil", "javascript:alert(1)", "/login", "/logout", "/live", "/api/v1/session",
+     "/\u00e9", "/" + "x" * 600, "/\r\nset-cookie: a=b", "incidents/1"],
 )  # fmt: skip
 async def test_a_login_leads_nowhere_else(web, asked):
     assert safe_next(asked) == "/"

@@ -86,8 +86,9 @@ async def test_an_alert_is_told_whole(web, made):
         "ALERT van-2", "on air now", "3H0V-5TZ1", "carried, event 2", "2.21 V", "low",
         "track: it transmits in bursts", "complete and valid", "48.13743 N, 11.57549 E",
         "most likely within 85 m", "It is carried: it may be elsewhere",
-        "yes, an enrolled listener", "First heard", "First received", "Last heard", "Last received", "opened by hub",
-        "east gate", "(unconfirmed)", "-50 dBm", "Sightings: 230", "after 5 min: 7 seen",
+        "yes, an enrolled listener", "First heard", "First received", "Last heard",
+        "Last received", "opened by hub", "east gate", "(unconfirmed)", "-50 dBm",
+        "Sightings: 230", "after 5 min: 7 seen",
     ):  # fmt: skip
         assert part in text, part
     assert 'href="geo:48.137430,11.575490;u=85"' in page.text
