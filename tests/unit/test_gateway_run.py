@@ -288,6 +288,30 @@ async def test_a_relay_that_fails_in_unforeseen_ways_is_one_that_is_down(folder)
 
 
 @bench_test
+async def test_a_network_that_swallows_holds_nothing_up_for_long(folder):
+    async with Bench(folder) as bench:
+        bench.relay.cut = down
+        await bench.hear(300, every_s=0.5)
+        true_send, hanging = bench.relay.send, []
+
+        async def hang(delivery: bytes) -> None:
+            began_s = asyncio.get_running_loop().time()
+            try:
+                await asyncio.get_running_loop().create_future()
+            finally:
+                hanging.append((len(delivery), asyncio.get_running_loop().time() - began_s))
+
+        bench.relay.send = hang
+        await asyncio.sleep(1000)
+        assert hanging
+        assert all(30 <= waited_s <= 32 + size / 2500 for size, waited_s in hanging)
+        bench.relay.send = true_send
+        bench.relay.mend()
+        await asyncio.sleep(700)
+        assert len(bench.payloads()) == 300
+
+
+@bench_test
 async def test_a_wall_clock_that_jumps_changes_nothing(folder):
     async with Bench(folder) as bench:
         bench.relay.cut = down

@@ -25,6 +25,8 @@ CONNECTED, DOWN, UNTRIED = "connected", "down", "untried"
 
 _LEAST_SEALED_BYTES = 8 * 1024
 _QUICK_S = 1.0
+_PATIENCE_S = 30.0
+_SLOWEST_BYTES_PER_S = 2500  # of a network that is worth waiting for
 _SOON_S = (5.0, 15.0)  # of the last try, if something new was heard while the relay is down
 
 
@@ -102,10 +104,15 @@ class Sender:
 
     async def _hand_over(self, items: list[Item]) -> None:
         """Send one delivery. Raises RelayRefused, and RelayDown for whatever else goes wrong."""
+        delivery = self._seal([sealed for _, sealed in items])
         try:
-            await self._relay.send(self._seal([sealed for _, sealed in items]))
+            # a network that swallows everything must not hold up an alert for minutes
+            async with asyncio.timeout(_PATIENCE_S + len(delivery) / _SLOWEST_BYTES_PER_S):
+                await self._relay.send(delivery)
         except FanalError:
             raise
+        except TimeoutError:
+            raise RelayDown("The relay does not answer in time.", code="network") from None
         except Exception as error:  # any library, any error: never give up
             raise RelayDown(
                 f"Sending failed in a way nobody foresaw ({type(error).__name__}).", code="protocol"
