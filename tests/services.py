@@ -45,11 +45,13 @@ class Program:
     def is_running(self):
         return self._process.poll() is None
 
-    def wait_for(self, text, since=0):
-        """Wait for a line of output that holds `text`; AssertionError if it ends without."""
+    def wait_for(self, text, since=0, count=1):
+        """Wait for lines of output that hold `text`; AssertionError if it ends without."""
         with self._heard:
-            self._heard.wait_for(lambda: self._said(text, since) or self._ended, PATIENCE_S)
-            assert self._said(text, since), f"no {text!r} in:\n" + "\n".join(self.lines)
+            self._heard.wait_for(
+                lambda: self._said(text, since) >= count or self._ended, PATIENCE_S
+            )
+            assert self._said(text, since) >= count, f"no {text!r} in:\n" + "\n".join(self.lines)
 
     def stop(self, how=signal.SIGTERM):
         """Send a signal, and return when the program is gone."""
@@ -62,7 +64,7 @@ class Program:
     _ended = False
 
     def _said(self, text, since):
-        return any(text in line for line in self.lines[since:])
+        return sum(text in line for line in self.lines[since:])
 
     def _read(self):
         for line in self._process.stdout:
@@ -78,11 +80,11 @@ class Broker:
     """A Mosquitto on two ports of this computer: one plain, one with TLS.
 
     url, tls_url: mqtt://127.0.0.1:PORT and mqtts://127.0.0.1:PORT. ca_pem: what the latter's
-    certificate is signed by. more: lines of mosquitto.conf for both listeners; what is queued
-    survives `kill`, unless it says otherwise. It is not started.
+    certificate is signed by. more: lines of mosquitto.conf for both listeners. saves_after: how
+    many changes until what it holds survives `kill`, None for never. It is not started.
     """
 
-    def __init__(self, folder, more="allow_anonymous true\n", address=HOST):
+    def __init__(self, folder, more="allow_anonymous true\n", address=HOST, saves_after=1):
         authority = Authority(folder)
         authority.server_context(address)
         self.ca_pem = authority.path.read_text()
@@ -93,7 +95,8 @@ class Broker:
         self._config.write_text(
             f"{'user root' if os.getuid() == 0 else ''}\n"
             f"persistence true\npersistence_location {folder}/\n"
-            "autosave_on_changes true\nautosave_interval 1\nmax_queued_messages 0\n"
+            f"autosave_on_changes true\nautosave_interval {saves_after or 0}\n"
+            "max_queued_messages 0\n"
             f"log_dest stderr\nlog_type all\n{more}\n"
             f"listener {self.port} {HOST}\n"
             f"listener {self.tls_port} {HOST}\n"
@@ -112,9 +115,9 @@ class Broker:
         self._program = Program([program, "-c", self._config])
         self._program.wait_for(" running")
 
-    def wait_for(self, text, since=0):
-        """Wait for a line of its log."""
-        self._program.wait_for(text, since)
+    def wait_for(self, text, since=0, count=1):
+        """Wait for so many lines of its log."""
+        self._program.wait_for(text, since, count)
 
     def kill(self):
         """End it as a cut of power would (SIGKILL)."""

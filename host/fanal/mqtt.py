@@ -34,6 +34,7 @@ PATIENCE_S = 120.0  # for 256 KiB over a poor mobile network, answer included
 
 _CONNECT_S = 20.0
 _GOODBYE_S = 2.0
+_LOOK_UP_S = 0.2
 _KEEPALIVE_S = 60
 _MOST_SENDING = 16  # published and not acknowledged
 # A broker tells how much of a message's life is left, and so how long it held it (MQTT 5,
@@ -111,8 +112,9 @@ class Mqtt:
     url: "mqtts://host:8883" or "mqtt://host:1883"; a path is ignored. ca_pem: whom to trust, None
     for the system's authorities. client_id: "" for one of the broker's choice. session_s: how long
     the broker keeps our subscriptions, and what they collect, while we are away; with 0 nothing of
-    a former connection counts. most_waiting: messages received and not yet acknowledged; the
-    broker holds back the others. patience_s: for an answer that the broker owes.
+    a former connection counts. most_waiting: messages received and not yet taken by `message`; the
+    broker is asked to leave no more than that unacknowledged. patience_s: for an answer that the
+    broker owes.
     """
 
     def __init__(
@@ -154,7 +156,8 @@ class Mqtt:
         self._most_packet_bytes = 0xFFFFFFFF  # that the broker takes
         self._answers: dict[int, asyncio.Future[list[int]]] = {}
         self._messages: asyncio.Queue[Message | None] = asyncio.Queue()
-        self._room = threading.BoundedSemaphore(most_waiting)  # for what comes at QoS 0
+        self._room = threading.BoundedSemaphore(most_waiting)  # in _messages
+        self._is_closing = threading.Event()
         self._is_begun = False
         self._ended = asyncio.Event()
         self._problem = mqtt_error.cut(self._host)
@@ -223,8 +226,7 @@ class Mqtt:
         if message is None:
             self._messages.put_nowait(None)  # for whoever asks again
             raise self._down()
-        if message.qos == 0:
-            self._room.release()
+        self._room.release()
         return message
 
     async def lost(self) -> None:
@@ -235,6 +237,7 @@ class Mqtt:
         """Disconnect in order, so that there is no last will. Raises nothing."""
         if self._client is None or not self._is_begun:
             return
+        self._is_closing.set()
         self._client.disconnect()
         try:
             async with asyncio.timeout(_GOODBYE_S):
@@ -277,12 +280,14 @@ class Mqtt:
         except TimeoutError:
             self._problem = mqtt_error.silent(self._host)
             self._cut()
+            await self._ended.wait()
             raise self._down() from None
         finally:
             del self._answers[packet]
 
     def _cut(self) -> None:
         """End a connection that does not listen, whatever is still to be written."""
+        self._is_closing.set()
         raw = None if self._client is None else self._client.socket()
         if raw is not None:
             with suppress(OSError):
@@ -345,10 +350,14 @@ class Mqtt:
         self._in_loop(self._answered, packet, [one.value for one in reasons])
 
     def _on_message(self, _: paho.Client, __: Any, raw: paho.MQTTMessage) -> None:
-        # at QoS 1 the broker holds back what is beyond most_waiting; at QoS 0 nobody does
         if raw.qos == 0 and not self._room.acquire(blocking=False):
             self.dropped += 1
             return
+        # A broker may send more than we said it may: Mosquitto 2.0.11 does, all that it kept for
+        # us while we were away. Then nothing is read until there is room, and TCP holds it back.
+        while raw.qos and not self._room.acquire(timeout=_LOOK_UP_S):
+            if self._is_closing.is_set():
+                return
         with suppress(UnicodeDecodeError):  # a topic that no broker lets through
             ack = partial(self._acknowledge, raw.mid, raw.qos)
             life_s = getattr(raw.properties, "MessageExpiryInterval", _LIFE_S)

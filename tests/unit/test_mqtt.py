@@ -253,6 +253,38 @@ async def test_a_flood_at_qos_0_is_bounded_and_counted():
     assert mqtt.dropped == 493
 
 
+async def test_a_broker_that_sends_more_than_it_may_is_held_back():
+    def floods(kind, body):
+        if kind == SUBSCRIBE:
+            sent = [bytes([0x32, 9, 0, 1]) + b"a" + i.to_bytes(2, "big") + b"\0xyz"
+                    for i in range(1, 501)]  # fmt: skip
+            return bytes([SUBACK, 4]) + body[:2] + bytes([0, 1]) + b"".join(sent)
+        return b""
+
+    async with broker(WELCOME, floods) as (paper, url), opened(url, most_waiting=7) as mqtt:
+        await mqtt.subscribe(["a"])
+        most = 0
+        for _ in range(500):
+            message = await mqtt.message()
+            most = max(most, 1 + mqtt._messages.qsize())
+            message.ack()
+    acknowledged = [body[:2] for kind, body in paper.packets if kind == PUBACK]
+    assert acknowledged == [i.to_bytes(2, "big") for i in range(1, 501)]
+    assert most <= 8
+
+
+async def test_a_connection_that_is_held_back_can_be_closed():
+    def floods(kind, body):
+        if kind == SUBSCRIBE:
+            one = bytes([0x32, 9, 0, 1]) + b"a\0\1\0xyz"
+            return bytes([SUBACK, 4]) + body[:2] + bytes([0, 1]) + one * 50
+        return b""
+
+    async with broker(WELCOME, floods) as (_, url), opened(url, most_waiting=1) as mqtt:
+        await mqtt.subscribe(["a"])
+    assert mqtt.is_lost
+
+
 async def test_a_refused_subscription_is_an_error():
     def refuses(kind, body):
         return bytes([SUBACK, 4]) + body[:2] + bytes([0, 0x87]) if kind == SUBSCRIBE else b""
