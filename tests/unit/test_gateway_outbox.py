@@ -77,11 +77,12 @@ def test_it_stays_through_a_restart(path):
 
 def test_what_is_removed_is_gone_from_the_files(path):
     outbox = Outbox(path)
-    numbers = [outbox.add(sealed(i)) for i in range(50)]
-    outbox.remove(numbers)
+    numbers = [outbox.add(sealed(i)) for i in range(400)]
+    for at in range(0, 400, 40):
+        outbox.remove(numbers[at : at + 40])
     assert (len(outbox), outbox._bytes, contents(outbox)) == (0, 0, [])
     on_disk = b"".join(file.read_bytes() for file in path.parent.iterdir())
-    assert not [i for i in range(50) if sealed(i)[:16] in on_disk or sealed(i)[-16:] in on_disk]
+    assert not [i for i in range(400) if sealed(i)[:16] in on_disk or sealed(i)[-16:] in on_disk]
     assert path.stat().st_size < 100_000  # and the room is given back
     outbox.close()
 

@@ -7,12 +7,12 @@ overwritten. One program at a time has it: the others are refused for as long as
 
 import os
 import sqlite3
-import time
 from collections.abc import Iterable, Iterator, Sequence
 from contextlib import closing, contextmanager, suppress
 from pathlib import Path
 
 from fanal.error import EnvironmentFault
+from fanal.gateway.outbox_file import open_database, private, put_aside
 
 OUTBOX_FILE = "outbox.db"
 SPARE_FILE = "outbox.spare"
@@ -22,11 +22,6 @@ MOST_REFUSED = 64
 Item = tuple[int, bytes]
 
 _SPARE_BYTES = 1 << 20
-_VERSION = 1
-_TABLES = """
-CREATE TABLE waiting (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
-CREATE TABLE refused (id INTEGER PRIMARY KEY, sealed BLOB NOT NULL);
-"""
 
 
 class OutboxFull(EnvironmentFault):
@@ -59,13 +54,13 @@ class Outbox:
         self._gone: set[int] = set()  # taken by the hub, and still in the file
         self.was_damaged = False
         try:
-            self._database = _opened(path)
+            self._database = open_database(path)
         except sqlite3.OperationalError as problem:
             raise _unusable(path, problem) from None
         except sqlite3.DatabaseError:
-            _put_aside(path)
+            put_aside(path)
             self.was_damaged = True
-            self._database = _opened(path)
+            self._database = open_database(path)
         row = self._database.execute("SELECT count(*), total(length(sealed)) FROM waiting")
         self._rows, self._bytes = map(int, row.fetchone())
         self._keep_spare()
@@ -169,7 +164,8 @@ class Outbox:
         self._bytes -= sum(sizes)
         if self._rows == 0:
             with suppress(sqlite3.Error):  # it can wait
-                self._database.execute("PRAGMA incremental_vacuum").fetchall()
+                # `execute` would give back one page only
+                self._database.executescript("PRAGMA incremental_vacuum")
                 self._database.execute("PRAGMA wal_checkpoint(TRUNCATE)").fetchall()
         return True
 
@@ -178,7 +174,7 @@ class Outbox:
         if self._spare.exists():
             return
         try:
-            with open(self._spare, "wb", opener=_private) as file:
+            with open(self._spare, "wb", opener=private) as file:
                 file.write(os.urandom(_SPARE_BYTES))
         except OSError:
             with suppress(OSError):
@@ -194,57 +190,6 @@ class Outbox:
             with suppress(sqlite3.Error):  # the failure may have ended it already
                 self._database.execute("ROLLBACK")
             raise
-
-
-def _opened(path: Path) -> sqlite3.Connection:
-    """Return the database, locked. Raises sqlite3.Error."""
-    os.close(_private(path, os.O_WRONLY | os.O_CREAT))
-    # for one that is there already this would write, and its disk may be full
-    vacuum = [] if path.stat().st_size else ["auto_vacuum = INCREMENTAL"]
-    database = sqlite3.connect(path, isolation_level=None, timeout=0)
-    try:
-        for pragma in (
-            "locking_mode = EXCLUSIVE",  # the first: without it there would be a third file
-            *vacuum,
-            "journal_mode = WAL",
-            "synchronous = FULL",
-            "secure_delete = ON",
-            "journal_size_limit = 4000000",
-        ):
-            database.execute(f"PRAGMA {pragma}").fetchall()
-        database.execute("BEGIN EXCLUSIVE")
-        (version,) = database.execute("PRAGMA user_version").fetchone()
-        if version > _VERSION:
-            raise EnvironmentFault(
-                f"{path} was written by a newer Fanal.", "Update Fanal and try again.", code="newer"
-            )
-        if version == 0:
-            for statement in _TABLES.split(";"):
-                database.execute(statement)
-            database.execute(f"PRAGMA user_version = {_VERSION}")
-        database.execute(
-            "SELECT id, sealed FROM waiting UNION SELECT id, sealed FROM refused LIMIT 1"
-        )
-        database.execute("COMMIT")
-    except BaseException:
-        database.close()
-        raise
-    return database
-
-
-def _private(path: str | Path, flags: int) -> int:
-    return os.open(path, flags, 0o600)
-
-
-def _put_aside(path: Path) -> None:
-    """Rename what is no outbox, and never another one that was put aside."""
-    aside = path.with_name(f"{path.name}.damaged")
-    if aside.exists():
-        aside = path.with_name(f"{path.name}.{time.time_ns()}.damaged")
-    path.rename(aside)
-    for more in ("-wal", "-shm", "-journal"):
-        with suppress(OSError):
-            Path(f"{path}{more}").unlink()
 
 
 def _unusable(path: Path, problem: sqlite3.OperationalError) -> EnvironmentFault:

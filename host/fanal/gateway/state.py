@@ -49,7 +49,7 @@ class State:
         """Return a sentence for each thing that is wrong."""
         found = []
         if self.radio == DEAF:
-            found.append(f"This listener is deaf. {self.radio_reason}")
+            found.append(f"This listener is deaf. {self.radio_reason} It tries again by itself.")
         elif self.radio == QUIET:
             found.append(self.radio_reason)
         if self.relay == DOWN:
