@@ -8,7 +8,7 @@ TESTS  ?= tests
 PYTEST ?= -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help system demo sitting test hil lint vectors bench mpy clean
+.PHONY: help system services demo sitting test hil lint vectors bench mpy clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -19,7 +19,7 @@ demo: $(VENV)/.sim mpy ## one squeeze, end to end, with no hardware
 sitting: $(VENV)/.sim mpy ## eight blank boards become beacons, with no hardware
 	@$(BIN)/fanal demo sitting
 
-test: $(VENV)/.dev mpy ## everything that needs no hardware
+test: services $(VENV)/.dev mpy ## everything that needs no hardware
 	$(BIN)/pytest $(PYTEST) $(TESTS)
 
 hil: $(VENV)/.dev mpy ## the hardware suite and its page; HIL='--beacon PORT --radio bluetooth'
@@ -54,6 +54,9 @@ system: ## the Debian packages that the rest needs (only if they are missing)
 	@$(PYTHON) -c 'import ensurepip, venv' 2>/dev/null || { \
 	    SUDO=$$([ "$$(id -u)" = 0 ] || echo sudo); \
 	    $$SUDO apt-get update && $$SUDO apt-get install -y python3-venv; }
+
+services: ## the Debian packages of the services that tests start (only if they are missing)
+	@tests/install_services.sh
 
 $(VENV)/bin/python:
 	@$(MAKE) --no-print-directory system
