@@ -5,7 +5,7 @@ it, and waits if none fits. Its check is three bytes, so it may lie: a signature
 verify discards nothing, and every other triple of chunks still gets its chance.
 """
 
-from collections import Counter
+from collections import Counter, deque
 from collections.abc import Iterator
 from heapq import nsmallest
 from itertools import combinations
@@ -123,7 +123,11 @@ class SlotPages:
 
 
 class Pages:
-    """All slots that were seen in the last 48 hours, and all pages that wait for one."""
+    """All slots that were seen in the last 48 hours, and all pages that wait for one.
+
+    found: pages that waited and the slots that turned out to be theirs, until somebody clears it;
+    the newest 20,000.
+    """
 
     def __init__(self, counts: Counter[str]) -> None:
         """Count losses in `counts`."""
@@ -133,6 +137,7 @@ class Pages:
         self._owners: dict[bytes, SlotPages] = {}  # of pages seen lately: they repeat all the time
         self._crumbs: set[tuple[str, int, int]] = set()
         self._latest_ms = 0  # of any page that waits
+        self.found: deque[tuple[bytes, Key]] = deque(maxlen=_WAITING_MOST)
 
     def take(self, heard: Heard, found: frame.SignatureFrame | frame.CrumbFrame) -> list[Outcome]:
         """Return whose page it is and what it completed, or the refusal under which it waits."""
@@ -147,9 +152,12 @@ class Pages:
             else:
                 self._waiting.remove(heard.payload)
                 return outcomes
-        is_kept = self._waiting.keep(heard)
+        return [Refusal(reason, heard, self.keep(heard))]
+
+    def keep(self, heard: Heard) -> bool:
+        """Let a page wait that is nobody's as yet, and return whether it does."""
         self._latest_ms = max(self._latest_ms, heard.t_ms)
-        return [Refusal(reason, heard, is_kept)]
+        return self._waiting.keep(heard)
 
     def sighted(self, keys: EventKeys, sighting: Sighting) -> list[Outcome]:
         """Note a sighting of a slot and return what it makes of the pages that are here."""
@@ -197,6 +205,7 @@ class Pages:
     def _wake(self, slot: SlotPages) -> list[Outcome]:
         """Try every page that waits and is near enough against one slot."""
         outcomes: list[Outcome] = []
+        keys = slot.keys
         for times in self._waiting.each():
             for heard in times:
                 if slot.is_near(heard.t_ms):
@@ -205,6 +214,7 @@ class Pages:
                     except (TagError, PageError):
                         break
                     self._waiting.remove(heard.payload)
+                    self.found.append((heard.payload, (keys.beacon_id, keys.event, slot.slot)))
                     break
         return outcomes
 

@@ -102,6 +102,16 @@ class Resolver:
                 self._pages.recall(event_keys, one.slot, one.rid, one.status,
                                    (one.first_ms, one.last_ms), one.is_verified)  # fmt: skip
 
+    def keep_page(self, heard: Heard) -> None:
+        """Let a page wait that was nobody's before a restart: all there was has been tried."""
+        self._pages.keep(heard)
+
+    def found_pages(self) -> list[tuple[bytes, tuple[str, int, int]]]:
+        """Return the pages that waited and whose they are (beacon, event, slot), each once."""
+        found = list(self._pages.found)
+        self._pages.found.clear()
+        return found
+
     @property
     def has_unsearched(self) -> bool:
         """Whether an alert waits that was not looked for in every event up to DEEPEST."""

@@ -238,10 +238,25 @@ def test_pages_of_before_a_restart_and_after_it_make_one_signature(hub):
     beacon, listener = hub.beacons[0], LISTENERS[0]
     pages = [heard(page, T0 + 100 * i) for i, page in enumerate(beacon.pages(1))]
     for part in ([heard(beacon.alert(1), T0)], pages[:1], pages[4:5], pages[9:10]):
+        assert [row.signature for row in rows(hub, IncidentRow)] in ([], ["unsigned"])
         take(hub, listener.heard(*part))
         finish(worker(hub, patience_ms=0))
     (row,) = rows(hub, IncidentRow)
     assert row.signature == "signed"
+    assert rows(hub, HeardRow) == [], "its pages are wanted no more"
+    take(hub, listener.heard(*pages[5:8]))
+    finish(worker(hub, patience_ms=0))
+    assert rows(hub, HeardRow) == []
+
+
+def test_pages_before_their_alert_a_restart_and_one_after_it_make_one_signature(hub):
+    beacon, listener = hub.beacons[0], LISTENERS[0]
+    pages = [heard(page, T0 + 100 * i) for i, page in enumerate(beacon.pages(1))]
+    for part in (pages[:1], pages[4:5], [heard(beacon.alert(1), T0)], pages[9:10]):
+        take(hub, listener.heard(*part))
+        finish(worker(hub, patience_ms=0))
+    assert [row.signature for row in rows(hub, IncidentRow)] == ["signed"]
+    assert rows(hub, HeardRow) == []
 
 
 def test_hostile_payloads_are_refused_and_stop_nobody(hub):
@@ -262,7 +277,7 @@ def test_what_waits_is_bounded_and_the_fleets_own_stay_longest(hub):
     trusted, stranger = LISTENERS[0].key, LISTENERS[2].key
     with hub.store.writing() as session:
         for number, listener in enumerate((trusted, stranger, stranger, trusted, stranger)):
-            heard_rows.keep(session, [_waiting(bytes((0x20, number)) * 11, listener)])
+            heard_rows.keep(session, [_waiting(bytes((0x20, number)) * 11, listener)], {})
         heard_rows.forget(session, SENT_MS, most=3)
     left = [(row.listener, row.payload[1]) for row in rows(hub, HeardRow)]
     assert left == [(trusted, 0), (trusted, 3), (stranger, 4)]

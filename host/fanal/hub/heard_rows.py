@@ -4,16 +4,16 @@ Alerts that nobody could resolve, pages without an owner, and signature pages th
 yet. For 48 hours; when there is no room, what strangers heard goes first, the oldest of it.
 """
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from fanal_protocol.frame import HDR_ALERT
-from sqlalchemy import Row, delete, func, select
+from sqlalchemy import Row, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from fanal.heard import Heard, Receipt
 from fanal.hub.new_rows import insert_new
-from fanal.hub.tables import HeardRow, ListenerRow
+from fanal.hub.tables import HeardRow, IncidentRow, ListenerRow, SignatureRow
 from fanal.position import Position
 from fanal.waiting import KEPT_MS
 
@@ -22,11 +22,17 @@ MOST_ROWS = 200_000
 _PAGE = 5_000  # rows that are read, or removed, at one time
 _LONGEST = b"\xff" * 32
 
+Slot = tuple[str, int, int]  # beacon id, event, slot
 
-def keep(session: Session, heards: Iterable[Heard]) -> None:
-    """Write what waits; what is there already, of the same listener, stays as it is."""
+
+def keep(session: Session, heards: Iterable[Heard], owners: Mapping[bytes, Slot]) -> None:
+    """Write what waits; what is there already, of the same listener, stays as it is.
+
+    owners: of pages, whose they are.
+    """
     rows = []
     for heard in heards:
+        beacon, event, slot = owners.get(heard.payload, (None, None, None))
         receipt = heard.receipt
         assert receipt is not None
         at = receipt.position
@@ -38,8 +44,14 @@ def keep(session: Session, heards: Iterable[Heard]) -> None:
             "longitude": None if at is None else at.longitude,
             "accuracy_m": None if at is None else at.accuracy_m,
             "source": None if at is None else at.source,
+            "beacon": beacon, "event": event, "slot": slot,
         })  # fmt: skip
     insert_new(session, HeardRow, rows)
+    for payload, (beacon, event, slot) in owners.items():
+        session.execute(
+            update(HeardRow).where(HeardRow.payload == payload, HeardRow.beacon.is_(None))
+            .values(beacon=beacon, event=event, slot=slot)
+        )  # fmt: skip
 
 
 def alerts_of(session: Session, rids: Sequence[bytes]) -> list[Heard]:
@@ -55,8 +67,27 @@ def drop_alerts(session: Session, rids: Iterable[bytes]) -> None:
         session.execute(delete(HeardRow).where(_is_alert_of(rid)))
 
 
-def waiting(session: Session, now_ms: int) -> Iterable[list[Heard]]:
-    """Yield all that waits, in the order of receipt, some at a time."""
+def drop_pages(session: Session, slots: Iterable[Slot]) -> None:
+    """Forget the pages of slots whose signature is complete."""
+    complete = session.execute(
+        select(IncidentRow.beacon, IncidentRow.event, SignatureRow.slot)
+        .join(SignatureRow, SignatureRow.incident == IncidentRow.id)
+        .where(tuple_(IncidentRow.beacon, IncidentRow.event, SignatureRow.slot)
+               .in_(sorted(set(slots))))
+    )  # fmt: skip
+    for beacon, event, slot in complete.all():
+        session.execute(
+            delete(HeardRow).where(
+                HeardRow.beacon == beacon, HeardRow.event == event, HeardRow.slot == slot
+            )
+        )
+
+
+def waiting(session: Session, now_ms: int) -> Iterable[list[tuple[Heard, bool]]]:
+    """Yield all that waits, in the order of receipt, some at a time.
+
+    Each with whether it has to be tried: a page without an owner was, against all there is.
+    """
     after = 0
     while True:
         rows = session.execute(
@@ -66,7 +97,8 @@ def waiting(session: Session, now_ms: int) -> Iterable[list[Heard]]:
         if not rows:
             return
         after = rows[-1].id
-        yield [_heard(row) for row in rows]
+        yield [(_heard(row), row.payload[0] == HDR_ALERT or row.beacon is not None)
+               for row in rows]  # fmt: skip
 
 
 def forget(session: Session, now_ms: int, most: int = MOST_ROWS) -> None:
@@ -88,7 +120,7 @@ def _columns() -> Any:
         HeardRow.id, HeardRow.payload, HeardRow.listener, HeardRow.heard_ms,
         HeardRow.last_heard_ms, HeardRow.received_ms, HeardRow.count.label("times"),
         HeardRow.rssi_dbm, HeardRow.latitude, HeardRow.longitude, HeardRow.accuracy_m,
-        HeardRow.source,
+        HeardRow.source, HeardRow.beacon,
     )  # fmt: skip
 
 

@@ -87,8 +87,11 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
     first = Taking(resolver)
     for heards in heard_rows.waiting(session, now_ms):
         alive()
-        for heard in heards:
-            first.take_again(heard)
+        for heard, is_to_be_tried in heards:
+            if is_to_be_tried:
+                first.take_again(heard)
+            else:
+                resolver.keep_page(heard)
     resolver.counts.clear()  # all of that was counted before
     newest = {row.id: row.newest_event for row in beacons}
     return Mind(resolver, anchors, newest, known, first, damaged)

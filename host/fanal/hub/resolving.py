@@ -185,9 +185,10 @@ class Resolving:
             if take_turn(session, self._worker, now_ms, self._patience_ms) != self._worker:
                 self._mind = None
                 return
-            heard_rows.keep(session, taking.kept.values())
+            heard_rows.keep(session, taking.kept.values(), taking.owners)
             heard_rows.drop_alerts(session, taking.woken)
             self._incidents.apply(session, taking.outcomes)
+            heard_rows.drop_pages(session, taking.owners.values())
             newest = self._advance(session, mind, taking)
             session.execute(delete(InboxRow).where(InboxRow.id.in_(done)))
             if abs(now_ms - self._forgot_ms) >= _FORGET_EVERY_MS:

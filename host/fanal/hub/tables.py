@@ -175,10 +175,16 @@ class ReceivedRow(Base):
 
 
 class HeardRow(Base):
-    """A distinct payload of the last 48 hours, so that a restart knows what waits. Bounded."""
+    """A distinct payload of the last 48 hours, so that a restart knows what waits. Bounded.
+
+    beacon, event, slot: whose signature page it is, if that is known, and more are wanted.
+    """
 
     __tablename__ = "heard"
-    __table_args__ = (UniqueConstraint("payload", "listener"),)
+    __table_args__ = (
+        UniqueConstraint("payload", "listener"),
+        Index("pages_of_slot", "beacon", "event", "slot"),
+    )
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     payload: Mapped[bytes]
@@ -192,6 +198,9 @@ class HeardRow(Base):
     longitude: Mapped[float | None]
     accuracy_m: Mapped[float | None]
     source: Mapped[str | None]
+    beacon: Mapped[str | None] = mapped_column(String(8))
+    event: Mapped[int | None]
+    slot: Mapped[int | None]
 
 
 class IncidentRow(Base):

@@ -5,8 +5,9 @@ from collections.abc import Callable, Iterable, Sequence
 from fanal_protocol.frame import HDR_ALERT
 
 from fanal.heard import Heard
+from fanal.hub.heard_rows import Slot
 from fanal.resolver import Resolver
-from fanal.sighting import Outcome, PageMatched, Refusal, Sighting, SignatureVerified
+from fanal.sighting import Outcome, PageMatched, Refusal, Sighting
 
 _RID_AT = slice(1, 9)
 _SIGNATURE = "signature"  # of `PageMatched`
@@ -16,7 +17,8 @@ class Taking:
     """Takes frames by a resolver, and remembers what has to be written of that.
 
     outcomes: what is ours, in order. kept: what waits from now on, by payload and listener.
-    woken: identifiers under which alerts waited, and wait no more. frames: how many were taken.
+    woken: identifiers under which alerts waited, and wait no more. owners: by payload of a page,
+    whose it turned out to be. frames: how many were taken.
     """
 
     def __init__(self, resolver: Resolver) -> None:
@@ -24,17 +26,23 @@ class Taking:
         self.outcomes: list[Outcome] = []
         self.kept: dict[tuple[bytes, str], Heard] = {}
         self.woken: set[bytes] = set()
+        self.owners: dict[bytes, Slot] = {}
         self.frames = 0
         self._at_listener: set[tuple[str, int, int, int, str]] = set()
 
     def __bool__(self) -> bool:
-        return bool(self.outcomes or self.kept or self.woken)
+        return bool(self.outcomes or self.kept or self.woken or self.owners)
 
     def take(self, heard: Heard) -> None:
         """Take one frame, and whatever it makes clear of what waited."""
         self.frames += 1
         outcomes = self._resolver.take(heard)
-        if _is_to_be_kept(outcomes):
+        first = outcomes[0]
+        is_kept = isinstance(first, Refusal) and first.is_kept
+        if isinstance(first, PageMatched) and first.kind == _SIGNATURE and first.is_new:
+            self.owners[heard.payload] = (first.beacon_id, first.event, first.slot)
+            is_kept = True
+        if is_kept:
             assert heard.receipt is not None
             self.kept[heard.payload, heard.receipt.listener] = heard
         self._add(outcomes, heard)
@@ -67,6 +75,7 @@ class Taking:
                 self._add(more, heard)
 
     def _add(self, outcomes: Iterable[Outcome], heard: Heard | None) -> None:
+        self.owners.update(self._resolver.found_pages())
         for outcome in outcomes:
             if isinstance(outcome, Refusal):
                 continue
@@ -80,13 +89,3 @@ class Taking:
     def _where(seen: Sighting) -> tuple[str, int, int, int, str]:
         assert seen.receipt is not None
         return (seen.beacon_id, seen.event, seen.slot, seen.seq, seen.receipt.listener)
-
-
-def _is_to_be_kept(outcomes: Sequence[Outcome]) -> bool:
-    """Return whether a frame is needed again after a restart."""
-    first = outcomes[0]
-    if isinstance(first, Refusal):
-        return first.is_kept
-    if not isinstance(first, PageMatched) or first.kind != _SIGNATURE or not first.is_new:
-        return False
-    return not any(isinstance(outcome, SignatureVerified) for outcome in outcomes)
