@@ -272,10 +272,14 @@ def test_a_broken_connection_is_said_and_mended(opened, web, made):
     web.stop()
     expect(page.locator("#link-state")).to_contain_text("Not live since ")
     expect(page.locator("#link-state")).to_contain_text("What you see may be old.")
+    expect(page).to_have_title("Not live: (2 ALERT) Incidents – Fanal")
+    page.evaluate("scrollTo(0, document.body.scrollHeight)")
+    expect(page.locator("#link-state")).to_be_in_viewport()
     number = add_incident(web.store, "K7Q29XMD", 77)
     web.start()
     expect(page.locator("#link-state")).to_contain_text("Live again.")
     expect(page.locator(f"#incident-{number}")).to_be_visible()
+    expect(page).to_have_title("(3 ALERT) Incidents – Fanal")
 
 
 def test_a_login_that_is_over_is_said(opened, web, made):

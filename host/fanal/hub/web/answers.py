@@ -53,4 +53,6 @@ def refuse_for(scope: Scope, problem: FanalError) -> Response:
     if isinstance(problem, EnvironmentFault):
         return refuse(scope, 503, problem.code, problem.sentence, problem.hint, retry_s=5)
     status = _STATUS.get(problem.code, 422)
-    return refuse(scope, status, problem.code, problem.sentence, problem.hint)
+    # what a command would do next is no help in a browser
+    hint = "" if "`" in problem.hint else problem.hint
+    return refuse(scope, status, problem.code, problem.sentence, hint)

@@ -11,7 +11,7 @@
 
   const SILENCE_MS = 12000; // the hub says something every 5 s
   const AGAIN_MS = 3000;
-  const APART_MS = 700; // between two fetches
+  const APART_MS = 700; // between two fetches; longer for a page that takes the hub long
   const STALE_MS = 30000; // words such as "on air now" grow old by themselves
   const isList = location.pathname === "/";
 
@@ -20,6 +20,7 @@
   let ahead_ms = Number(root.dataset.now) - Date.now(); // the hub's clock against this one
   let word_ms = Date.now(); // when the hub was last heard of
   let fetched_ms = Date.now();
+  let took_ms = 0;
   let opened_ms = 0;
   let lost = "";
   let isOver = false;
@@ -33,6 +34,8 @@
   function say(text, isLost) {
     if (state.textContent !== text) state.textContent = text;
     link.classList.toggle("is-lost", isLost);
+    const title = document.title.replace(/^Not live: /, "");
+    document.title = isLost ? `Not live: ${title}` : title;
   }
 
   function live() {
@@ -77,7 +80,7 @@
     isFetching = true;
     while (isWanted && !isOver) {
       isWanted = false;
-      const early_ms = fetched_ms + APART_MS - Date.now();
+      const early_ms = fetched_ms + Math.max(APART_MS, 3 * took_ms) - Date.now();
       if (early_ms > 0) await new Promise((go) => setTimeout(go, early_ms));
       fetched_ms = Date.now();
       try {
@@ -86,7 +89,11 @@
         });
         if (answer.status === 401) over();
         else if (!answer.ok) gone(`the hub answers ${answer.status}.`);
-        else show(new DOMParser().parseFromString(await answer.text(), "text/html"));
+        else {
+          const text = await answer.text();
+          took_ms = Date.now() - fetched_ms;
+          show(new DOMParser().parseFromString(text, "text/html"));
+        }
       } catch {
         gone("the hub does not answer.");
       }
