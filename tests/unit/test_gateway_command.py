@@ -17,6 +17,7 @@ from fanal.cli.relaying import Relaying
 from fanal.envelope import Opener
 from fanal.gateway import bundle
 from fanal.gateway.listener_key import ListenerKey
+from fanal.gateway.locate import Fixed, Gpsd
 from fanal.gateway.outbox import OUTBOX_FILE, Outbox
 from fanal.gateway.relay import RelayDown
 from fanal.gateway.sender import UNTRIED
@@ -165,6 +166,25 @@ def test_options_that_make_no_sense(listening: Listening, more: tuple[str, ...])
     result = listening.run(*more)
     assert result.exit_code == 2, result.output
     assert not listening.folder.exists()
+
+
+@pytest.mark.parametrize(
+    ("more", "kind"),
+    [
+        (("--gpsd",), Gpsd),
+        (("--gpsd", "127.0.0.1:1"), Gpsd),
+        (("--at", "-1,-2"), Fixed),
+        ((), Fixed),
+    ],
+)
+def test_who_says_where_it_is(
+    listening: Listening, more: tuple[str, ...], kind: type, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    made = []
+    true = relaying.locator
+    monkeypatch.setattr(relaying, "locator", lambda *asked: made.append(true(*asked)) or made[0])
+    assert listening.run("--json", *more).exit_code == 0
+    assert type(made[0]) is kind
 
 
 @pytest.mark.parametrize("more", [("--at", "1,2"), ("--gpsd", "h:1"), ("--state", "x")])

@@ -1,6 +1,8 @@
 """What is heard becomes groups: how soon, how often, how much; and what a flood cannot do."""
 
 import random
+from collections.abc import Callable
+from itertools import pairwise
 
 import pytest
 from fanal.envelope import MOST_FRAMES, HeardFrame
@@ -9,6 +11,11 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 SLOT_MS = 900_000
+
+
+def even() -> float:
+    """Every token costs the same."""
+    return 0.5
 
 
 def alert(rid: int, q: int = 0, tail: int = 0) -> bytes:
@@ -110,7 +117,7 @@ def test_an_alert_that_is_echoed_is_a_hearing_of_its_own():
 
 
 def test_echoes_cost_tokens():
-    grouper = Grouper(Limits(per_minute=1, burst=3))
+    grouper = Grouper(Limits(per_minute=1, burst=3), even)
     for t_ms in range(0, 60_000, 6_000):
         grouper.take(alert(1), -70, t_ms)
     assert grouper.dropped["flood"] == 7
@@ -149,7 +156,7 @@ def test_a_strength_that_no_radio_has_is_unknown(rssi):
 @pytest.mark.parametrize("seed", range(3))
 def test_a_flood_takes_its_share_and_the_beacon_gets_through(seed):
     dice = random.Random(seed)
-    grouper = Grouper()
+    grouper = Grouper(draw=dice.random)
     passed: set[bytes] = set()
     arrivals = [(t_ms, alert(dice.getrandbits(64))) for t_ms in range(0, 60_000, 5)]
     for frame in range(600):  # a beacon's, while the flood has twenty times as many
@@ -158,15 +165,34 @@ def test_a_flood_takes_its_share_and_the_beacon_gets_through(seed):
     for t_ms, payload in sorted(arrivals):
         passed.update(f.payload for _, frames in closed(grouper, t_ms) for f in frames)
         grouper.take(payload, -90, t_ms)
-    assert len(passed) <= 300 + 1200
+    assert len(passed) <= 300 + 1200 + 50
     assert grouper.dropped[FLOOD] > 8_000
     # of 30 alerts, each said seven times, with one chance in ten each time
     assert sum(payload[:9] == alert(7)[:9] for payload in passed) >= 8
     assert sum(payload[0] == 0x28 for payload in passed) >= 8  # all that are said
 
 
+def openings(draw: Callable[[], float]) -> list[int]:
+    """How many ms lie between the frames that pass, when there is one in each ms."""
+    grouper = Grouper(Limits(burst=1), draw)
+    passed = []
+    for t_ms in range(5_000):
+        before = grouper.dropped[FLOOD]
+        grouper.take(alert(t_ms + 1), -40, t_ms)
+        if grouper.dropped[FLOOD] == before:
+            passed.append(t_ms)
+    return [later - earlier for earlier, later in pairwise(passed)]
+
+
+def test_nothing_on_air_can_keep_step_with_the_bucket():
+    assert set(openings(even)) == {50}  # a beacon that sends every 100 ms could always be late
+    uneven = openings(random.Random(1).random)
+    assert len(set(uneven)) > 10
+    assert sum(uneven) / len(uneven) <= 50
+
+
 def test_what_has_passed_needs_no_more_tokens():
-    grouper = Grouper(Limits(per_minute=0, burst=1))
+    grouper = Grouper(Limits(per_minute=0, burst=1), even)
     grouper.take(alert(1), -70, 0)
     for t_ms in range(1, 100):
         grouper.take(alert(1), -70, t_ms)
@@ -176,14 +202,14 @@ def test_what_has_passed_needs_no_more_tokens():
 
 
 def test_tokens_come_back_and_are_bounded():
-    grouper = Grouper(Limits(per_minute=60, burst=2))
+    grouper = Grouper(Limits(per_minute=60, burst=2), even)
     for number, t_ms in enumerate((0, 0, 0, 1000, 1000, 100_000, 100_000, 100_000)):
         grouper.take(alert(number), None, t_ms)
     assert grouper.dropped[FLOOD] == 3
 
 
 def test_a_steady_clock_that_is_not_steady_gives_no_tokens():
-    grouper = Grouper(Limits(per_minute=60, burst=1))
+    grouper = Grouper(Limits(per_minute=60, burst=1), even)
     for number, t_ms in enumerate((10_000, 0, 10_000 - 1)):
         grouper.take(alert(number), None, t_ms)
     assert grouper.dropped[FLOOD] == 1  # 0 to 9,999 ms is worth one

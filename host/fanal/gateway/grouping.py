@@ -1,4 +1,4 @@
-"""What is heard becomes groups: what is new leaves at once, what goes on is gathered. Pure.
+"""What is heard becomes groups: what is new leaves at once, what goes on is gathered.
 
 Everything is bounded, since anybody can fill the air. Distinct payloads pass a token bucket. A
 flood takes its share of what is on air, and never all of it: a beacon says each thing many times,
@@ -8,7 +8,9 @@ A beacon sends an alert for two seconds and never again, so one that comes later
 somebody's making: it is a hearing of its own, and the hub sees its time.
 """
 
+import random
 from collections import Counter, OrderedDict, deque
+from collections.abc import Callable
 from dataclasses import dataclass
 
 from fanal_protocol import frame
@@ -73,10 +75,15 @@ class Grouper:
     of `frame.decode`, and FLOOD.
     """
 
-    def __init__(self, limits: Limits | None = None) -> None:
+    def __init__(
+        self, limits: Limits | None = None, draw: Callable[[], float] = random.random
+    ) -> None:
+        """draw: a number from 0 to 1."""
         self.dropped: Counter[str] = Counter()
         self._limits = limits or Limits()
         self._tokens = float(self._limits.burst)
+        self._draw = draw
+        self._price = 1.0
         self._filled_ms: int | None = None
         # both by when they were first heard
         self._known: OrderedDict[bytes, tuple[int, _Known]] = OrderedDict()
@@ -157,15 +164,20 @@ class Grouper:
         return is_new
 
     def _has_token(self, t_ms: int) -> bool:
-        """Take one token, if there is one."""
+        """Take one token, if there is one.
+
+        One costs 0.5 to 1.5, 1 on average: with even prices a beacon that sends every 100 ms
+        would keep step with a bucket that fills every 50 ms, and always come too late.
+        """
         limits = self._limits
         if self._filled_ms is not None:
             more = (t_ms - self._filled_ms) * limits.per_minute / 60_000
             self._tokens = min(float(limits.burst), self._tokens + max(0.0, more))
         self._filled_ms = t_ms
-        if self._tokens < 1:
+        if self._tokens < self._price:
             return False
-        self._tokens -= 1
+        self._tokens -= self._price
+        self._price = min(0.5 + self._draw(), float(limits.burst))
         return True
 
     def _forget(self, t_ms: int) -> None:
