@@ -7,16 +7,20 @@ runs and hears nothing is `QUIET`, one that stopped or failed is `DEAF`, and eac
 
 import asyncio
 import importlib.metadata
+import sys
 from collections import Counter, deque
-from collections.abc import Callable
+from collections.abc import Awaitable, Callable
 from contextlib import suppress
 from dataclasses import dataclass
 from typing import TYPE_CHECKING, Any, Self
 
 from fanal_protocol.advert import SERVICE_UUID
 
-from fanal.error import EnvironmentFault, FanalError
+from fanal import bluez
+from fanal.error import FanalError
 from fanal.heard import ArrivalClock, Heard, known_rssi
+from fanal.radio_fault import RadioUnavailable as RadioUnavailable
+from fanal.radio_fault import half_sentence, unavailable
 
 if TYPE_CHECKING:
     from bleak import BleakScanner
@@ -26,6 +30,10 @@ if TYPE_CHECKING:
 HEARING = "hearing"
 QUIET = "quiet"
 DEAF = "deaf"
+
+# what bleak gives for a strength that BlueZ took back from a device that it heard before
+_TAKEN_BACK_DBM = -127
+_MOST_ADDRESSES = 256
 
 _SERVICE = f"0000{SERVICE_UUID:04x}-0000-1000-8000-00805f9b34fb"
 
@@ -50,20 +58,14 @@ class Patience:
     backoff_s: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
 
 
-class RadioUnavailable(EnvironmentFault):
-    """There is no radio to listen with: a package, an adapter, a permission is missing."""
-
-    code = "radio"
-
-
 class Radio:
     """The ears as an asynchronous iterator of `Heard` and `RadioState`.
 
     Use it as `async with Radio() as radio: async for heard in radio: ...`. Entering raises
     RadioUnavailable if the first scan cannot start; later failures are reported as DEAF, and the
     scan is started again for ever. `counts` names what was not handed on: `foreign` (not ours),
-    `malformed` (our UUID without a payload), `overflow` (the reader was too slow); `adverts`
-    counts everything and `restarts` the scans started again.
+    `malformed` (our UUID without a payload), `stale` (said again, not heard again), `overflow`
+    (the reader was too slow); `adverts` counts everything and `restarts` the scans started again.
     """
 
     def __init__(
@@ -74,11 +76,14 @@ class Radio:
         now_ms: Callable[[], int] | None = None,
         patience: Patience | None = None,
         queue_length: int = 4096,
+        watch: Callable[[Callable[[], None]], Awaitable[None]] | None = None,
     ) -> None:
         """Prepare to listen; nothing is touched before entering.
 
         backend: a bleak scanner class, the system's Bluetooth if None. adapter: such as "hci0",
         Linux only. now_ms: gives the time of arrival. queue_length: `Heard` that may wait.
+        watch: calls what it is given when the scan may have ended, or could be started; BlueZ's
+        if None and there is one.
         """
         self.counts: Counter[str] = Counter()
         self._backend = backend
@@ -86,12 +91,17 @@ class Radio:
         self.now_ms = now_ms or ArrivalClock().now_ms
         self._patience = patience or Patience()
         self._queue_length = queue_length
+        if watch is None and backend is None and sys.platform == "linux":
+            watch = bluez.watch
+        self._watch_system = watch
+        self._changed = asyncio.Event()
+        self._latest: dict[str, bytes] = {}  # address -> payload, the newest last
         self._queue: deque[Heard | RadioState] = deque()
         self._ready = asyncio.Event()
         self._state = ""
         self._last_advert_s = 0.0
         self._current: BleakScanner | None = None
-        self._watch: asyncio.Task[None] | None = None
+        self._tasks: list[asyncio.Future[None]] = []
 
     async def __aenter__(self) -> Self:
         """Start the first scan. Raises RadioUnavailable."""
@@ -100,17 +110,18 @@ class Radio:
         except FanalError:
             raise
         except Exception as error:
-            raise _unavailable(error) from error
+            raise unavailable(error) from error
         self._become(HEARING, "The radio listens.")
-        self._watch = asyncio.create_task(self._keep_hearing())
+        self._tasks.append(asyncio.ensure_future(self._keep_hearing()))
+        if self._watch_system is not None:
+            self._tasks.append(asyncio.ensure_future(self._watch_system(self._changed.set)))
         return self
 
     async def __aexit__(self, *_: object) -> None:
         """Stop scanning."""
-        if self._watch is not None:
-            self._watch.cancel()
-            with suppress(asyncio.CancelledError):
-                await self._watch
+        for task in self._tasks:
+            task.cancel()
+        await asyncio.gather(*self._tasks, return_exceptions=True)
         if self._current is not None:
             await self._stop(self._current)
 
@@ -133,15 +144,17 @@ class Radio:
                 fruitless = await self._listen_until_stalled(fruitless)
                 await self._stop(self._current)
                 self._current = None
+            self._changed.clear()
             try:
                 self._current = await self._start()
                 self.counts["restarts"] += 1
                 failures = 0
             except Exception as error:  # noqa: BLE001 - any backend, any error: never give up
-                self._become(DEAF, f"The radio does not listen: {_text(error)}.")
+                self._become(DEAF, f"The radio does not listen: {half_sentence(error)}.")
                 backoff_s = self._patience.backoff_s
-                await asyncio.sleep(backoff_s[min(failures, len(backoff_s) - 1)])
-                failures += 1
+                await self._pause(backoff_s[min(failures, len(backoff_s) - 1)])
+                # what just came back needs a moment, but not as long as what is gone for good
+                failures = 0 if self._changed.is_set() else failures + 1
 
     async def _listen_until_stalled(self, fruitless: int) -> int:
         """Return when the scan should be restarted: how many in a row heard nothing at all."""
@@ -151,12 +164,18 @@ class Radio:
             self._become(HEARING, "The radio listens again.")
         wait_s = min(self._patience.quiet_s * 2**fruitless, self._patience.most_quiet_s)
         while (idle_s := loop.time() - self._last_advert_s) < wait_s:
-            if loop.time() - started_s >= self._patience.refresh_s:
+            if loop.time() - started_s >= self._patience.refresh_s or self._changed.is_set():
                 return 0
-            await asyncio.sleep(wait_s - idle_s)
+            await self._pause(wait_s - idle_s)
         self._become(QUIET, f"The radio listens, but no device is on air: {wait_s:.0f} s of quiet.")
         # the exponent stays small: 2**4 times the shortest wait is beyond the longest
         return min(fruitless + 1, 4) if self._last_advert_s == started_s else 1
+
+    async def _pause(self, seconds: float) -> None:
+        """Wait, but not longer than until something of the system's Bluetooth changes."""
+        with suppress(TimeoutError):
+            async with asyncio.timeout(seconds):
+                await self._changed.wait()
 
     async def _start(self) -> "BleakScanner":
         """Return a scanner that runs. Raises whatever bleak or its backend raises."""
@@ -201,11 +220,22 @@ class Radio:
         payload = data.service_data.get(_SERVICE)
         if payload is None:
             self.counts["malformed" if _SERVICE in data.service_uuids else "foreign"] += 1
+        elif self._is_stale(device.address, payload, data.rssi):
+            self.counts["stale"] += 1
         elif len(self._queue) >= self._queue_length:
             self.counts["overflow"] += 1
         else:
             rssi_dbm = known_rssi(data.rssi)
             self._put(Heard(bytes(payload), rssi_dbm, self.now_ms(), device.address))
+
+    def _is_stale(self, address: str, payload: bytes, rssi_dbm: int | None) -> bool:
+        """Say whether BlueZ repeats what it heard long ago: it does so for each device that it
+        knows when an adapter goes, and a frame at a wrong time would look like a replay."""
+        before = self._latest.pop(address, None)
+        if len(self._latest) >= _MOST_ADDRESSES:
+            del self._latest[next(iter(self._latest))]
+        self._latest[address] = payload
+        return rssi_dbm == _TAKEN_BACK_DBM and payload == before
 
     def _become(self, kind: str, reason: str) -> None:
         """Report a state if it is a new one."""
@@ -217,41 +247,3 @@ class Radio:
         """Queue one item. States are few and always fit."""
         self._queue.append(item)
         self._ready.set()
-
-
-_SWITCH_ON = "Switch Bluetooth on (on Linux: bluetoothctl power on), then run the command again."
-_PLUG_IN = "Plug in a Bluetooth adapter, name one with --adapter, or try a virtual air with --air."
-_ALLOW = "Allow this program to use Bluetooth in the system's settings, then run it again."
-_SERVICE_DOWN = "Start it (on Linux: sudo systemctl start bluetooth), then run the command again."
-
-_UNAVAILABLE = {
-    "POWERED_OFF": ("Bluetooth is switched off.", _SWITCH_ON),
-    "NO_BLUETOOTH": ("This computer has no Bluetooth adapter.", _PLUG_IN),
-    "NO_BLE_CENTRAL_ROLE": ("The Bluetooth adapter cannot listen for Low Energy.", _PLUG_IN),
-    "DENIED_BY_USER": ("This program may not use Bluetooth.", _ALLOW),
-    "DENIED_BY_SYSTEM": ("This program may not use Bluetooth.", _ALLOW),
-    "DENIED_BY_UNKNOWN": ("This program may not use Bluetooth.", _ALLOW),
-}
-
-
-def _unavailable(error: Exception) -> RadioUnavailable:
-    """Return what a person is told when the first scan did not start."""
-    reason = getattr(getattr(error, "reason", None), "name", "")
-    if reason in _UNAVAILABLE:
-        return RadioUnavailable(*_UNAVAILABLE[reason])
-    if isinstance(error, PermissionError):
-        return RadioUnavailable("This program may not use Bluetooth.", _ALLOW)
-    if isinstance(error, FileNotFoundError | ConnectionError):
-        return RadioUnavailable("The Bluetooth service does not answer.", _SERVICE_DOWN)
-    if isinstance(error, TimeoutError):
-        return RadioUnavailable("Bluetooth did not start to listen in time.", _SWITCH_ON)
-    return RadioUnavailable(f"The radio cannot listen: {_text(error)}.", _PLUG_IN)
-
-
-def _text(error: Exception) -> str:
-    """Return what went wrong as half a sentence."""
-    if isinstance(error, TimeoutError):
-        return "it did not answer in time"
-    # some of bleak's carry a reason beside the text
-    text = error.args[0] if error.args and isinstance(error.args[0], str) else str(error)
-    return text.strip().rstrip(".") or type(error).__name__

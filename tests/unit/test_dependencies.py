@@ -20,6 +20,7 @@ ALLOWED = {
 # Library -> the only host files (or folders) that may import it.
 OWNERS = {
     "bleak": ("radio.py", "sim/air_scanner.py"),
+    "dbus_fast": ("bluez.py",),
     "mpremote": ("repl.py",),
     "bumble": ("sim/",),
     "esptool": (),

@@ -9,6 +9,7 @@ import pytest
 from bleak.exc import (
     BleakBluetoothNotAvailableError,
     BleakBluetoothNotAvailableReason,
+    BleakDBusError,
     BleakError,
 )
 from fanal.heard import Heard
@@ -125,6 +126,81 @@ async def test_a_scan_is_refreshed_even_on_a_busy_air() -> None:
         assert not radio._queue  # nobody had to know
 
 
+class System:
+    """The system's Bluetooth, as far as the radio watches it."""
+
+    def __init__(self) -> None:
+        self.changed: Callable[[], None] = lambda: None
+        self.is_watched = False
+
+    async def watch(self, changed: Callable[[], None]) -> None:
+        self.changed, self.is_watched = changed, True
+        try:
+            await asyncio.Event().wait()
+        finally:
+            self.is_watched = False
+
+
+@in_jumping_time
+async def test_an_adapter_that_goes_is_noticed_at_once_and_so_is_its_return() -> None:
+    system = System()
+    async with ears(watch=system.watch) as radio:
+        assert await state(radio) == HEARING
+        await asyncio.sleep(1)
+        Scanner.failures += [BleakError("No Bluetooth adapters found.")] * 6
+        began_s = asyncio.get_running_loop().time()
+        system.changed()
+        assert await state(radio) == DEAF
+        assert asyncio.get_running_loop().time() == began_s
+        await asyncio.sleep(20)  # far between two attempts
+        assert len(Scanner.failures) == 1
+        assert not Scanner.running
+        back_s = asyncio.get_running_loop().time()
+        system.changed()  # it is there, and not ready yet
+        assert await state(radio) == HEARING
+        assert asyncio.get_running_loop().time() == back_s + 1
+    assert not Scanner.running
+    assert not system.is_watched
+
+
+@in_jumping_time
+async def test_a_change_that_does_not_end_the_scan_is_no_news() -> None:
+    system = System()
+    async with ears(watch=system.watch) as radio:
+        assert await state(radio) == HEARING
+        await asyncio.sleep(1)
+        system.changed()
+        await asyncio.sleep(1)
+        assert (radio.counts["restarts"], len(Scanner.running)) == (1, 1)
+        assert not radio._queue
+
+
+@in_jumping_time
+async def test_what_bluez_takes_back_is_not_heard_again() -> None:
+    async with ears() as radio:
+        await state(radio)
+        Scanner.advertise(b"\x20abc", rssi=-60)
+        Scanner.advertise(b"\x20abc", rssi=-127)
+        Scanner.advertise(b"\x20abc", rssi=-127, address="CC:DD")  # never heard before: it is news
+        Scanner.advertise(b"\x20abd", rssi=-127)
+        Scanner.advertise(b"\x20abd", rssi=127)
+        heard = [await anext(radio) for _ in range(4)]
+        assert [(item.payload[-1:], item.rssi_dbm, item.address) for item in heard] == [
+            (b"c", -60, "AA:BB"), (b"c", None, "CC:DD"), (b"d", None, "AA:BB"),
+            (b"d", None, "AA:BB"),
+        ]  # fmt: skip
+        assert radio.counts["stale"] == 1
+
+
+@in_jumping_time
+async def test_what_is_remembered_of_addresses_is_bounded() -> None:
+    async with ears(queue_length=10_000) as radio:
+        for i in range(1000):
+            Scanner.advertise(b"\x20", address=str(i))
+        assert len(radio._latest) <= 256
+        assert "999" in radio._latest
+
+
 @in_jumping_time
 async def test_leaving_while_a_start_hangs_stops_everything() -> None:
     async with ears() as radio:
@@ -149,6 +225,18 @@ Reason = BleakBluetoothNotAvailableReason
         (FileNotFoundError(2, "no bus"), "does not answer", "systemctl"),
         (ConnectionRefusedError(111, "refused"), "does not answer", "systemctl"),
         (BleakError("adapter 'hci7' not found"), "adapter 'hci7' not found", "--adapter"),
+        (
+            BleakDBusError("org.freedesktop.DBus.Error.ServiceUnknown", ["not provided"]),
+            "does not answer",
+            "systemctl",
+        ),
+        (
+            BleakDBusError("org.freedesktop.DBus.Error.Spawn.ChildExited", ["Launch helper"]),
+            "does not answer",
+            "systemctl",
+        ),
+        (BleakDBusError("org.bluez.Error.InProgress", ["Busy."]), "says: Busy", "--adapter"),
+        (BleakDBusError("org.bluez.Error.Failed", []), "says: Failed", "--adapter"),
         (None, "in time", "on"),
     ],
 )
