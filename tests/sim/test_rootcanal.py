@@ -22,7 +22,16 @@ from fanal.sim.controller import AirServer
 from fanal.sim.world import World
 from fanal_protocol import advert, alert, ed25519, frame, keys, signature, slot
 
-from tests.sim.hci_relay import ENABLE, SET_ADDRESS, SET_DATA, Ears, Host, Relay, parsed
+from tests.sim.hci_relay import (
+    ENABLE,
+    SET_ADDRESS,
+    SET_DATA,
+    Ears,
+    Host,
+    Relay,
+    command_of,
+    parsed,
+)
 from tests.sim.test_air import ADDRESS, REFUSED, SERVICE, parameters
 from tests.sim.test_beacon_life import EVENT_KEY, provisioned
 
@@ -297,3 +306,47 @@ def test_an_address_change_on_air_is_refused_by_both(rootcanal_port):
     refused = [0, 0, 0, 0x0C]
     assert asyncio.run(statuses(rootcanal_port, turn)) == refused
     assert asyncio.run(our_statuses(turn)) == refused
+
+
+async def reported(port, name=b""):
+    """Return the data that a scan which wants no duplicates reports of one address."""
+    scanner, sender = await Host.connect(port), await Host.connect(port)
+    for host in (scanner, sender):
+        await host.status(RESET, b"")
+    if name:
+        assert await scanner.status(0xFC02, name) == 0
+    for opcode, body in [(0x0C01, b"\xff" * 8), (0x2001, b"\xff" * 8), SCAN[0], (0x200C, b"\1\1")]:
+        assert await scanner.status(opcode, body) == 0
+    assert await sender.status(SET_ADDRESS, ADDRESS) == 0
+    assert await sender.status(SET_PARAMETERS, parameters(0x20, 0x20)) == 0
+    for data in (b"one", b"two", b"one"):
+        await sender.status(SET_DATA, struct.pack("B31s", len(data), data))
+        await sender.status(ENABLE, b"\1")
+        await asyncio.sleep(0.1)  # five frames
+        await sender.status(ENABLE, b"\0")
+    # what came is in the buffer before the answer to this
+    scanner.writer.write(command_of(0x200C, b"\0\0"))
+    data = []
+    while (head := await scanner.reader.readexactly(3))[1] == 0x3E:
+        data.append((await scanner.reader.readexactly(head[2]))[11:-1])
+    await scanner.close()
+    await sender.close()
+    return data
+
+
+async def reported_by_ours(filters_by_data):
+    air = Air()
+    air.listener("north").filters_by_data = filters_by_data
+    server = AirServer(air)
+    await server.start()
+    data = await reported(server.port, b"north")
+    await server.close()
+    return data
+
+
+def test_what_is_a_duplicate_to_rootcanal_and_to_us(rootcanal_port):
+    theirs = asyncio.run(reported(rootcanal_port))
+    assert theirs == [b"one", b"", b"two"]  # nothing: the answer of a sender that was asked
+    assert asyncio.run(reported_by_ours(True)) == theirs
+    # by the standard the address decides
+    assert asyncio.run(reported_by_ours(False)) == [b"one", b""]

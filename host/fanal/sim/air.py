@@ -48,11 +48,16 @@ class Frame:
 
 @dataclass
 class Reception:
-    """How a listener hears. loss, duplicate: probabilities; offset_db: added to each RSSI."""
+    """How a listener hears. loss, duplicate: probabilities; offset_db: added to each RSSI.
+
+    filters_by_data: if its host wants no duplicates, it reports an address again once the data
+    differ, as many controllers do; else once a scan.
+    """
 
     loss: float = 0.0
     duplicate: float = 0.0
     offset_db: float = 0.0
+    filters_by_data: bool = False
 
 
 class Listener(Protocol):
@@ -81,6 +86,10 @@ class Air:
     def listener(self, name: str) -> Reception:
         """Return the settings of the listener of that name, its own from now on."""
         return self._named.setdefault(name, replace(self.reception))
+
+    def reception_of(self, listener: Listener) -> Reception:
+        """Return how a listener hears."""
+        return self._named.get(listener.name, self.reception)
 
     def place(self, sender: bytes, distance_m: float) -> None:
         """Put the radio with that public address at a distance from the listeners."""
@@ -114,7 +123,7 @@ class Air:
             self._deliver(frame, listener)
 
     def _deliver(self, frame: Frame, listener: Listener) -> None:
-        reception = self._named.get(listener.name, self.reception)
+        reception = self.reception_of(listener)
         copies = 1 + (reception.duplicate > 0 and self.random.random() < reception.duplicate)
         for _ in range(copies):
             if reception.loss and self.random.random() < reception.loss:

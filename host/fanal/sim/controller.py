@@ -63,6 +63,8 @@ class AirController(Controller):  # type: ignore[misc]
         self._interval_s = _DEFAULT_INTERVAL_S
         self._data = self._scan_response = b""
         self._is_active_scan = False
+        self._is_filtering = False
+        self._known: set[tuple[int, bytes, bytes]] = set()
         self.le_scan_own_address_type = PUBLIC  # Bumble's begins as a random one
 
     def close(self) -> None:
@@ -94,6 +96,8 @@ class AirController(Controller):  # type: ignore[misc]
 
     def _on_set_address(self, parameters: bytes) -> int:
         self._own_address = parameters[::-1]
+        # what it tells a host that asks (7.4.6); Linux takes no adapter without one
+        self.public_address = hci.Address(parameters, hci.Address.PUBLIC_DEVICE_ADDRESS)
         return _SUCCESS
 
     def _on_set_name(self, parameters: bytes) -> int:
@@ -202,6 +206,8 @@ class AirController(Controller):  # type: ignore[misc]
         if command.le_scan_enable and is_random and self._address == _NO_ADDRESS:
             return hci.HCI_StatusReturnParameters(_INVALID)
         answer = super().on_hci_le_set_scan_enable_command(command)
+        self._is_filtering = bool(command.filter_duplicates)
+        self._known.clear()
         if self.le_scan_enable:
             self.air.start_hearing(self)
         else:
@@ -215,10 +221,23 @@ class AirController(Controller):  # type: ignore[misc]
             self._report(SCAN_RSP, frame, frame.scan_response, rssi_dbm)
 
     def _report(self, kind: int, frame: Frame, data: bytes, rssi_dbm: int) -> None:
+        if self._is_filtering and self._is_known(kind, frame.address, data):
+            return
         # an LE Advertising Report (7.7.65.2) with one report
         body = bytes((2, 1, kind, frame.address_type)) + frame.address[::-1]
         body += bytes((len(data),)) + data + bytes((rssi_dbm & 0xFF,))
         self.host.on_packet(bytes((4, 0x3E, len(body))) + body)
+
+    def _is_known(self, kind: int, address: bytes, data: bytes) -> bool:
+        """Was this reported since the scan began? By the standard (Core Vol 6 Part B 4.4.3.5) data
+        do not matter.
+        """
+        does_data_matter = self.air.reception_of(self).filters_by_data
+        packet = (kind, address, data if does_data_matter else b"")
+        if packet in self._known:
+            return True
+        self._known.add(packet)
+        return False
 
 
 # opcode -> what answers it, and how many bytes of parameters it has; None: any number
