@@ -17,7 +17,7 @@ from fanal.gateway.relay import Backoff, RelayDown, RelayRefused
 from fanal.hub.caps import Crowded
 from fanal.hub.channel_config import Broker as Settings
 from fanal.hub.intake import IntakeFull
-from fanal.hub.subscriber import Subscriber
+from fanal.hub.subscriber import Subscriber, client_id, shared
 from fanal.mqtt import Mqtt
 
 from tests.services import Broker, mosquitto_program
@@ -27,6 +27,8 @@ from tests.wire import TO_CLIENT, TO_SERVER, Wire
 PATIENCE_S = 60.0
 LATE_S = 0.3  # the patience of tests in which the answer never comes
 TOPIC = "fanal/1/north/up"
+SECRET = bytes(range(32))
+ACKNOWLEDGED = f"Received PUBACK from {client_id(SECRET, 'one')}"
 
 
 class PaperIntake:
@@ -68,7 +70,7 @@ class Worker:
         more = {"most_waiting": settings.pop("most_waiting", 64)}
         filters = settings.pop("filters", ())
         self._subscriber = Subscriber(
-            Settings(url, foreign=filters, **settings), self.intake, worker=name,
+            Settings(url, foreign=filters, **settings), self.intake, secret=SECRET, worker=name,
             now_ms=lambda: 7_000, foreign=foreign, on_state=self.states.put,
             backoff=Backoff(draw=lambda: 0.01), **more,
         )  # fmt: skip
@@ -151,7 +153,7 @@ def test_a_thousand_that_came_while_the_hub_was_away(start):
     send(mosquitto.url, numbered(1000))
     with Worker(mosquitto.url) as worker:
         assert worker.intake.next_data(1000) == numbered(1000)  # in order, each once
-        mosquitto.wait_for("Received PUBACK from fanal-hub-one", count=1000)
+        mosquitto.wait_for(ACKNOWLEDGED, count=1000)
     with Worker(mosquitto.url) as worker:
         send(mosquitto.url, [b"sentinel"])
         assert worker.intake.next_data(1) == [b"sentinel"]  # all of them were acknowledged
@@ -165,7 +167,7 @@ def test_it_comes_again_to_a_worker_that_died_before_the_commit(mosquitto):
         second, third = worker.intake.next(), worker.intake.next()
         third[1].set_result(None)
         assert second[0] == b"delivery 0001"
-        mosquitto.wait_for("Received PUBACK from fanal-hub-one")
+        mosquitto.wait_for(ACKNOWLEDGED)
     with Worker(mosquitto.url) as worker:
         assert worker.intake.next_data(2) == numbered(3)[1:]
 
@@ -194,7 +196,7 @@ def test_what_will_never_be_taken_is_acknowledged_and_counted(mosquitto, problem
         send(mosquitto.url, numbered(2))
         worker.intake.next()[1].set_exception(problem)
         worker.intake.next()[1].set_result(None)
-        mosquitto.wait_for("Received PUBACK from fanal-hub-one", count=2)
+        mosquitto.wait_for(ACKNOWLEDGED, count=2)
     with Worker(mosquitto.url) as again:
         send(mosquitto.url, [b"sentinel"])
         assert again.intake.next_data(1) == [b"sentinel"]
@@ -211,7 +213,7 @@ def test_too_much_from_one_of_the_fleet_s_own_waits_and_holds_up_nobody(mosquitt
         again = worker.intake.next()
         assert again[0] == crowded[0]
         again[1].set_result(None)
-        mosquitto.wait_for("Received PUBACK from fanal-hub-one", count=2)
+        mosquitto.wait_for(ACKNOWLEDGED, count=2)
     with Worker(mosquitto.url) as worker:
         send(mosquitto.url, [b"sentinel"])
         assert worker.intake.next_data(1) == [b"sentinel"]
@@ -222,7 +224,12 @@ def test_a_full_intake_holds_the_broker_back(mosquitto):
         send(mosquitto.url, numbered(50))
         first = [worker.intake.next() for _ in range(4)]
         # the broker has sent no fifth: none may be unacknowledged beside those four
-        assert sum("Sending PUBLISH to fanal-hub-one" in line for line in mosquitto.lines) == 4
+        assert (
+            sum(
+                f"Sending PUBLISH to {client_id(SECRET, 'one')}" in line for line in mosquitto.lines
+            )
+            == 4
+        )
         worker.intake.full = 2  # the intake says no twice, and then takes it
         worker.intake.commits = True
         for _, future in first:
@@ -450,7 +457,7 @@ def test_foreign_gateways_are_heard_and_what_they_retained_is_not(mosquitto):
 
 def test_a_session_is_kept_until_it_is_ended(mosquitto):
     async def run():
-        gone = Mqtt(mosquitto.url, client_id="fanal-hub-one")
+        gone = Mqtt(mosquitto.url, client_id=client_id(SECRET, "one"))
         await gone.open()
         await gone.close()
 
@@ -461,3 +468,26 @@ def test_a_session_is_kept_until_it_is_ended(mosquitto):
     with pytest.raises(RelayDown) as caught:
         send(mosquitto.url, [b"delivery"])
     assert caught.value.code == "no_hub"
+
+
+def test_nobody_can_take_a_share_or_a_worker_s_place_who_knows_no_secret(mosquitto):
+    async def take():
+        thief = Mqtt(mosquitto.url, client_id="fanal-hub-one")
+        await thief.open()
+        await thief.subscribe(["$share/fanal-hub/fanal/1/+/up", shared(bytes(32))])
+        relay = relay_to(mosquitto.url)
+        for one in numbered(20):
+            await relay.send(one)
+        await relay.close()
+        await thief.close()
+
+    with Worker(mosquitto.url) as worker:
+        asyncio.run(take())
+        assert worker.intake.next_data(20) == numbered(20)
+
+
+def test_names_at_the_broker_tell_nothing_and_differ():
+    names = {client_id(SECRET, "one"), client_id(SECRET, "two"), client_id(bytes(32), "one")}
+    assert len(names) == 3
+    assert not any("one" in name or "hub" in name for name in names)
+    assert shared(SECRET) != shared(bytes(32))

@@ -93,8 +93,8 @@ class Worker:
         self._subscriber: Subscriber | None = None
         if config.mqtt is not None and intake is not None:
             self._subscriber = Subscriber(
-                config.mqtt, intake, worker=name, now_ms=store.now_ms, foreign=_foreign(intake),
-                on_state=lambda state: self._tell("MQTT", state),
+                config.mqtt, intake, secret=held.storage, worker=name, now_ms=store.now_ms,
+                foreign=_foreign(intake), on_state=lambda state: self._tell("MQTT", state),
             )  # fmt: skip
 
     def start(self) -> None:

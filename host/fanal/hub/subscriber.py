@@ -3,9 +3,15 @@
 The workers of a hub share one subscription. The broker keeps a delivery until it is acknowledged,
 and it is acknowledged when it is committed: a worker that dies gets it again, and the inbox knows
 again what it has. The broker remembers a worker while it is away, and what it owes it.
+
+The names of that subscription and of the workers at the broker are secrets. Whoever knew one could
+connect under it and take deliveries away, unread: an access list says who may read a topic, and
+not who may subscribe (Mosquitto's) or under which name anybody may connect.
 """
 
 import asyncio
+import hashlib
+import hmac
 import re
 import threading
 from collections import Counter
@@ -22,7 +28,6 @@ from fanal.hub.channel_config import Broker
 from fanal.hub.intake import IntakeFull
 from fanal.mqtt import MOST_WAITING, NEVER_EXPIRES, Message, Mqtt
 
-SHARE = "$share/fanal-hub/fanal/1/+/up"
 SOURCE = "mqtt"
 
 _DELIVERY = re.compile(r"fanal/1/[^/]+/up")
@@ -41,11 +46,11 @@ class Door(Protocol):
 class Subscriber:
     """A thread that holds one connection to the broker, and makes it again when it is lost.
 
-    worker: this worker's name, the same whenever it starts, another for each worker; what the
-    broker owes it waits under this name. foreign: takes topic, payload and received_ms of what
-    comes on `broker.foreign`; returns a future, or None for what it does not want; may raise
-    IntakeFull. on_state: called from the thread with None when it is subscribed, else with the
-    sentence that says why it is not.
+    secret: the same for all workers of a hub. worker: this worker's name, the same whenever it
+    starts, another for each worker; what the broker owes it waits under this name. foreign: takes
+    topic, payload and received_ms of what comes on `broker.foreign`; returns a future, or None for
+    what it does not want; may raise IntakeFull. on_state: called from the thread with None when it
+    is subscribed, else with the sentence that says why it is not.
 
     taken, refused: how many messages were acknowledged since they were written, and by code
     although they were not: what is damaged, or too much from a stranger, must not come again. What
@@ -57,6 +62,7 @@ class Subscriber:
         broker: Broker,
         intake: Door,
         *,
+        secret: bytes,
         worker: str,
         now_ms: Callable[[], int],
         foreign: Foreign | None = None,
@@ -65,7 +71,8 @@ class Subscriber:
         backoff: Backoff | None = None,
     ) -> None:
         self._broker, self._intake, self._foreign = broker, intake, foreign
-        self._client_id = f"fanal-hub-{worker}"
+        self._client_id = client_id(secret, worker)
+        self._filters = (shared(secret), *broker.foreign)
         self._now_ms, self._on_state = now_ms, on_state
         self._most_waiting = most_waiting
         self._backoff = backoff or Backoff()
@@ -117,7 +124,7 @@ class Subscriber:
         self._held = asyncio.Semaphore(max(1, self._most_waiting // 2))
         try:
             await mqtt.open()
-            await mqtt.subscribe((SHARE, *self._broker.foreign))
+            await mqtt.subscribe(self._filters)
             self._backoff.reset()
             self._on_state(None)
             async with asyncio.TaskGroup() as tasks:
@@ -180,3 +187,17 @@ class Subscriber:
             self.refused["failed"] += 1
         message.ack()
         return None
+
+
+def shared(secret: bytes) -> str:
+    """Return the topic filter that the workers of a hub share."""
+    return f"$share/{_name(secret, 'group')}/fanal/1/+/up"
+
+
+def client_id(secret: bytes, worker: str) -> str:
+    """Return what a worker is called at the broker, as any listener might be."""
+    return f"fanal-{_name(secret, f'worker {worker}')}"
+
+
+def _name(secret: bytes, what: str) -> str:
+    return hmac.new(secret, f"fanal/1 mqtt {what}".encode(), hashlib.sha256).hexdigest()[:16]
