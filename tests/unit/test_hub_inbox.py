@@ -231,6 +231,8 @@ def test_a_clock_that_is_set_opens_no_flood(hub):
         caps.charge("one", False, 60, now_ms)
     assert caps.check("one", False, T0 + 1) is not None
     assert caps.check("one", False, T0 + 5 * 60_000) is None
+    caps.charge("two", False, 60, T0)
+    assert caps.check("two", False, T0 - DAY_MS) is not None
 
 
 def test_forgotten_listeners_leave_no_memory(monkeypatch):

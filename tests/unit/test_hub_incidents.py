@@ -232,7 +232,8 @@ def test_reasons_to_tell_are_told_once_and_the_revision_counts_them(scene):
     scene.hear(scene.alert(0))
     for frame in (scene.alert(2), scene.alert(4, status=LOW), scene.alert(6, status=LOW),
                   scene.alert(8, status=LOW, phase=1), scene.alert(10, status=LOW, phase=1),
-                  scene.alert(12, resumed=True, phase=1)):  # fmt: skip
+                  scene.alert(12, resumed=True, phase=1),
+                  scene.alert(14, resumed=True, phase=1)):  # fmt: skip
         scene.hear(frame)
     assert [why for _, why in scene.told] == ["opened", "battery", "track", "resumed"]
     assert scene.incident.revision == 4
