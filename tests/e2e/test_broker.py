@@ -61,6 +61,18 @@ class PaperIntake:
         return self._queue.empty()
 
 
+class Waits(Backoff):
+    """A Backoff that lasts no time, and notes how long it would have."""
+
+    def __init__(self):
+        super().__init__(draw=lambda: 1.0)
+        self.noted = []
+
+    def wait_s(self, at_least_s=None):
+        self.noted.append(super().wait_s(at_least_s))
+        return 0.0
+
+
 class Worker:
     """A Subscriber with a paper intake; a context manager that waits until it has subscribed."""
 
@@ -69,10 +81,11 @@ class Worker:
         self.states = queue.Queue()
         more = {"most_waiting": settings.pop("most_waiting", 64)}
         filters = settings.pop("filters", ())
+        backoff = settings.pop("backoff", None) or Backoff(draw=lambda: 0.01)
         self._subscriber = Subscriber(
             Settings(url, foreign=filters, **settings), self.intake, secret=SECRET, worker=name,
             now_ms=lambda: 7_000, foreign=foreign, on_state=self.states.put,
-            backoff=Backoff(draw=lambda: 0.01), **more,
+            backoff=backoff, **more,
         )  # fmt: skip
 
     def __enter__(self):
@@ -181,6 +194,20 @@ def test_it_comes_again_after_a_database_that_failed(mosquitto):
         data, future = worker.intake.next()
         future.set_result(None)
         assert data == b"delivery"
+
+
+def test_a_database_that_stays_away_is_tried_less_and_less_often(mosquitto):
+    waits = Waits()
+    with Worker(mosquitto.url, commits=False, backoff=waits) as worker:
+        send(mosquitto.url, [b"delivery"])
+        for _ in range(4):
+            worker.intake.next()[1].set_exception(EnvironmentFault("The database is away."))
+        worker.intake.next()[1].set_result(None)
+        mosquitto.wait_for(ACKNOWLEDGED)
+        send(mosquitto.url, [b"delivery"])
+        worker.intake.next()[1].set_exception(EnvironmentFault("The database is away."))
+        worker.intake.next()[1].set_result(None)
+    assert waits.noted == [1, 2, 4, 8, 1]
 
 
 @pytest.mark.parametrize(

@@ -27,11 +27,13 @@ from fanal.hub.caps import Crowded
 from fanal.hub.channel_config import Broker
 from fanal.hub.intake import IntakeFull
 from fanal.mqtt import MOST_WAITING, NEVER_EXPIRES, Message, Mqtt
+from fanal.mqtt_error import MqttDown
 
 SOURCE = "mqtt"
 
 _DELIVERY = re.compile(r"fanal/1/[^/]+/up")
 _FULL_S = 0.2
+_LONGEST_WAIT_S = 30.0  # a hub that is deaf for longer than that is late for an alert
 
 Foreign = Callable[[str, bytes, int], "Future[Any] | None"]
 
@@ -75,7 +77,7 @@ class Subscriber:
         self._filters = (shared(secret), *broker.foreign)
         self._now_ms, self._on_state = now_ms, on_state
         self._most_waiting = most_waiting
-        self._backoff = backoff or Backoff()
+        self._backoff = backoff or Backoff(most_s=_LONGEST_WAIT_S)
         self.taken = 0
         self.refused: Counter[str] = Counter()
         self._submitted: asyncio.Queue[tuple[Message, Future[Any] | None]]
@@ -107,7 +109,12 @@ class Subscriber:
         while True:
             try:
                 await self._connected()
+            except MqttDown as problem:
+                if self._is_subscribed:
+                    self._backoff.reset()
+                self._on_state(problem.sentence)
             except FanalError as problem:
+                # the database: to subscribe again is no sign that it is back
                 self._on_state(problem.sentence)
             except Exception as problem:  # noqa: BLE001
                 # deaf for a while is bad; deaf for good, and without a word, is worse
@@ -116,6 +123,7 @@ class Subscriber:
 
     async def _connected(self) -> None:
         """Serve one connection until it is lost. Raises what ended it."""
+        self._is_subscribed = False
         mqtt = connection(
             self._broker, client_id=self._client_id, session_s=NEVER_EXPIRES,
             most_waiting=self._most_waiting,
@@ -125,7 +133,7 @@ class Subscriber:
         try:
             await mqtt.open()
             await mqtt.subscribe(self._filters)
-            self._backoff.reset()
+            self._is_subscribed = True
             self._on_state(None)
             async with asyncio.TaskGroup() as tasks:
                 tasks.create_task(self._take(mqtt))
@@ -174,6 +182,7 @@ class Subscriber:
             if future is not None:
                 await asyncio.wrap_future(future)
                 self.taken += 1
+                self._backoff.reset()
         except EnvironmentFault:
             raise  # the database: it has to come again
         except Crowded as crowded:
