@@ -14,13 +14,19 @@ from fanal.envelope import EnvelopeError
 from fanal.error import EnvironmentFault
 from fanal.gateway.mqtt_relay import MqttRelay
 from fanal.gateway.relay import Backoff, RelayDown, RelayRefused
+from fanal.heard import Heard
 from fanal.hub.caps import Crowded
 from fanal.hub.channel_config import Broker as Settings
-from fanal.hub.intake import IntakeFull
+from fanal.hub.inbox import Inbox
+from fanal.hub.intake import Intake, IntakeFull
 from fanal.hub.subscriber import Subscriber, client_id, shared
+from fanal.hub.tables import InboxRow, ListenerRow
 from fanal.mqtt import Mqtt
+from sqlalchemy import select
 
 from tests.services import Broker, mosquitto_program
+from tests.unit.paper_beacon import T0
+from tests.unit.paper_listener import PaperHub, PaperListener
 from tests.unit.paper_server import Authority
 from tests.wire import TO_CLIENT, TO_SERVER, Wire
 
@@ -336,6 +342,42 @@ def test_the_hub_hears_how_long_a_broker_held_a_delivery(mosquitto):
     old_ms, new_ms = worker.intake.held_ms
     assert 3_600_000 <= old_ms < 3_660_000
     assert new_ms < 60_000
+
+
+def test_what_a_broker_held_for_an_hour_was_heard_an_hour_ago(mosquitto, tmp_path):
+    hub, listener = PaperHub(tmp_path / "hub.db"), PaperListener()
+    hub.now_ms = T0 + 3_600_000
+    sealed = listener.heard(Heard(bytes(23), -60, T0 - 2_000, ""), sent_ms=T0)
+    intake = Intake(Inbox(hub.store, hub.opener))
+    subscriber = Subscriber(
+        Settings(mosquitto.url), intake, secret=SECRET, worker="one", now_ms=hub.store.now_ms
+    )
+
+    async def publish():
+        mqtt = Mqtt(mosquitto.url)
+        await mqtt.open()
+        await mqtt.publish(TOPIC, sealed, held_s=3600)
+        await mqtt.publish(TOPIC, b"garbage")
+        await mqtt.publish(TOPIC, sealed, held_s=3600)
+        await mqtt.close()
+
+    with Worker(mosquitto.url):
+        pass
+    asyncio.run(publish())
+    subscriber.start()
+    mosquitto.wait_for(ACKNOWLEDGED, count=3)
+    subscriber.close()
+    intake.close()
+    with hub.store.reading() as session:
+        (row,) = session.scalars(select(InboxRow)).all()
+        (known,) = session.scalars(select(ListenerRow)).all()
+    ((_, heard_ms, *_),) = row.frames
+    # to the second, as a broker tells it, and however long this took
+    assert T0 - 62_000 < heard_ms <= T0 - 2_000
+    assert row.received_ms == hub.now_ms
+    assert T0 - 60_000 < known.last_received_ms <= T0
+    assert (subscriber.taken, subscriber.refused) == (2, {"form": 1})
+    hub.close()
 
 
 def test_a_network_that_swallows_the_acknowledgement_is_no_acknowledgement(mosquitto):

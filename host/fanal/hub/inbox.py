@@ -177,7 +177,7 @@ class Inbox:
         self, session: Session, arrivals: Sequence[_Arrival]
     ) -> list[tuple[str, Postmark]]:
         """Write how the listeners are, and return what was news."""
-        first = {one.listener: one.received_ms for one in reversed(arrivals)}
+        first = {one.listener: one.received_ms - one.held_ms for one in reversed(arrivals)}
         new = [new_row(key, first[key]) for key in sorted(first)]
         is_more = bool(insert_new(session, ListenerRow, new, ListenerRow.key))
         rows = {
