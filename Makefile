@@ -40,6 +40,7 @@ bench: $(VENV)/.dev ## what is measured, against whom
 	$(BIN)/python bench/flashing.py
 	$(BIN)/python bench/line.py
 	$(BIN)/python bench/place.py
+	$(BIN)/python bench/hub.py
 
 mpy: $(VENV)/.sim ## the firmware as .mpy files with a manifest of SHA-256 sums
 	@$(BIN)/python -m fanal.firmware_image
