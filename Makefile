@@ -8,7 +8,7 @@ TESTS  ?= tests
 PYTEST ?= -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help system services demo sitting test hil lint vectors bench mpy clean
+.PHONY: help system services demo sitting relay test hil lint vectors bench mpy clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -18,6 +18,9 @@ demo: $(VENV)/.sim mpy ## one squeeze, end to end, with no hardware
 
 sitting: $(VENV)/.sim mpy ## eight blank boards become beacons, with no hardware
 	@$(BIN)/fanal demo sitting
+
+relay: $(VENV)/.sim mpy ## thirty beacons, two volunteers and a hub, with no hardware
+	@$(BIN)/fanal demo hub
 
 test: services $(VENV)/.dev mpy ## everything that needs no hardware
 	$(BIN)/pytest $(PYTEST) $(TESTS)

@@ -203,22 +203,22 @@ def fleet_of(fanal):
 def test_an_account_lives(fanal, begun, tmp_path):
     (tmp_path / "p").write_text("correct horse battery staple\n")
     password = ("--password-file", tmp_path / "p")
-    assert told(fanal("hub", "user", "add", "amina", "--role", "officer", *password, "--json"))
-    assert fanal("hub", "user", "add", "amina", *password).exit_code == 1
+    assert told(fanal("hub", "user", "add", "duty", "--role", "officer", *password, "--json"))
+    assert fanal("hub", "user", "add", "duty", *password).exit_code == 1
     (user,) = told(fanal("hub", "user", "list", "--json"))["users"]
-    assert (user["name"], user["role"], user["is_disabled"]) == ("amina", "officer", False)
-    assert told(fanal("hub", "user", "password", "amina", *password, "--json"))["ok"]
-    assert told(fanal("hub", "user", "disable", "amina", "--json"))["done"] == "disabled"
+    assert (user["name"], user["role"], user["is_disabled"]) == ("duty", "officer", False)
+    assert told(fanal("hub", "user", "password", "duty", *password, "--json"))["ok"]
+    assert told(fanal("hub", "user", "disable", "duty", "--json"))["done"] == "disabled"
     assert "disabled" in fanal("hub", "user", "list").stdout
-    assert told(fanal("hub", "user", "enable", "amina", "--json"))["done"] == "enabled"
+    assert told(fanal("hub", "user", "enable", "duty", "--json"))["done"] == "enabled"
     assert fanal("hub", "user", "disable", "nobody").exit_code == 1
 
 
 def test_a_password_comes_from_a_file_or_a_person(fanal, begun, tmp_path):
-    result = fanal("hub", "user", "add", "amina")
+    result = fanal("hub", "user", "add", "duty")
     assert (result.exit_code, "--password-file" in result.stderr) == (2, True)
     (tmp_path / "p").write_text("short\n")
-    result = fanal("hub", "user", "add", "amina", "--password-file", tmp_path / "p")
+    result = fanal("hub", "user", "add", "duty", "--password-file", tmp_path / "p")
     assert result.exit_code == 1
     assert "short" not in result.stderr.replace("shorter", "")
     assert told(fanal("hub", "user", "list", "--json"))["users"] == []
@@ -226,9 +226,9 @@ def test_a_password_comes_from_a_file_or_a_person(fanal, begun, tmp_path):
 
 def test_a_listener_is_enrolled_and_placed(fanal, begun):
     done = told(
-        fanal("hub", "listener", "enrol", KEY, "--name", "east gate", "--as", "amina", "--json")
+        fanal("hub", "listener", "enrol", KEY, "--name", "east gate", "--as", "duty", "--json")
     )
-    assert (done["name"], done["enrolled_by"], done["is_enrolled"]) == ("east gate", "amina", True)
+    assert (done["name"], done["enrolled_by"], done["is_enrolled"]) == ("east gate", "duty", True)
     at = ("--at", "-52.5,13.4")
     assert told(fanal("hub", "listener", "place", "east gate", *at, "--json"))["has_fixed_position"]
     (one,) = told(fanal("hub", "listener", "list", "--json"))["listeners"]

@@ -48,15 +48,15 @@ def only(store):
 def test_a_listener_is_enrolled_by_what_its_volunteer_reads_out(store, spelling):
     hear(store)
     assert not only(store).is_enrolled
-    done = listeners.enrol(store, spelling, "east gate", "amina")
+    done = listeners.enrol(store, spelling, "east gate", "duty")
     assert only(store) == done
-    assert (done.key, done.name, done.enrolled_by) == (KEY, "east gate", "amina")
+    assert (done.key, done.name, done.enrolled_by) == (KEY, "east gate", "duty")
     assert done.enrolled_ms == T0
 
 
 def test_twice_is_once(store):
     hear(store)
-    listeners.enrol(store, KEY, "east gate", "amina")
+    listeners.enrol(store, KEY, "east gate", "duty")
     before, change = only(store), store.change()
     listeners.enrol(store, KEY, " east gate ", "tomas")
     assert (only(store), store.change()) == (before, change)
@@ -64,10 +64,10 @@ def test_twice_is_once(store):
 
 def test_one_that_was_not_heard_of_is_enrolled_by_its_whole_key_only(store):
     with pytest.raises(listeners.ListenerError) as caught:
-        listeners.enrol(store, short_name(KEY), "east gate", "amina")
+        listeners.enrol(store, short_name(KEY), "east gate", "duty")
     assert caught.value.code == "no_listener"
     assert listeners.listed(store) == []
-    assert listeners.enrol(store, KEY, "east gate", "amina").last_received_ms == 0
+    assert listeners.enrol(store, KEY, "east gate", "duty").last_received_ms == 0
 
 
 def test_two_of_the_same_eight_letters(store, monkeypatch):
@@ -76,26 +76,26 @@ def test_two_of_the_same_eight_letters(store, monkeypatch):
     hear(store, OTHER)
     monkeypatch.setattr(listeners, "short_name", lambda _: "K7Q2-9XMD")
     with pytest.raises(listeners.ListenerError) as caught:
-        listeners.enrol(store, "K7Q29XMD", "east gate", "amina")
+        listeners.enrol(store, "K7Q29XMD", "east gate", "duty")
     assert caught.value.code == "several"
-    assert listeners.enrol(store, OTHER, "east gate", "amina").key == OTHER
+    assert listeners.enrol(store, OTHER, "east gate", "duty").key == OTHER
 
 
 def test_a_name_is_one_listeners(store):
     hear(store)
     hear(store, OTHER)
-    listeners.enrol(store, KEY, "east gate", "amina")
+    listeners.enrol(store, KEY, "east gate", "duty")
     with pytest.raises(listeners.ListenerError) as caught:
-        listeners.enrol(store, OTHER, "east gate", "amina")
+        listeners.enrol(store, OTHER, "east gate", "duty")
     assert caught.value.code == "name_taken"
-    assert listeners.enrol(store, "east gate", "west gate", "amina").key == KEY
+    assert listeners.enrol(store, "east gate", "west gate", "duty").key == KEY
 
 
 @pytest.mark.parametrize("name", ["", "  ", "a\nb", "\x1b[2J", "x" * 41])
 def test_a_name_is_one_line(store, name):
     hear(store)
     with pytest.raises(UsageError):
-        listeners.enrol(store, KEY, name, "amina")
+        listeners.enrol(store, KEY, name, "duty")
     assert not only(store).is_enrolled
 
 
@@ -103,7 +103,7 @@ def test_a_name_is_one_line(store, name):
 def test_who_is_nobody(store, text):
     hear(store)
     for act in (
-        lambda: listeners.enrol(store, text, "east gate", "amina"),
+        lambda: listeners.enrol(store, text, "east gate", "duty"),
         lambda: listeners.forget(store, text),
         lambda: listeners.place(store, text, AT),
     ):
@@ -114,12 +114,12 @@ def test_who_is_nobody(store, text):
 
 def test_a_gateway_that_seals_nothing_is_enrolled_by_its_topic(store):
     hear(store, "mqtt:home/gateway")
-    assert listeners.enrol(store, "mqtt:home/gateway", "hall", "amina").is_enrolled
+    assert listeners.enrol(store, "mqtt:home/gateway", "hall", "duty").is_enrolled
 
 
 def test_forgotten_it_is_unconfirmed_and_nowhere(store):
     hear(store, latitude=1.0, longitude=2.0, accuracy_m=3.0, source="gps")
-    listeners.enrol(store, KEY, "east gate", "amina")
+    listeners.enrol(store, KEY, "east gate", "duty")
     assert listeners.place(store, "east gate", AT).position == AT
     done = listeners.forget(store, "east gate")
     assert (done.is_enrolled, done.has_fixed_position) == (False, False)
@@ -138,8 +138,8 @@ def test_the_list_shows_enrolled_ones_first(store):
     hear(store, "02" * 32, T0 + 9)
     hear(store, KEY)
     hear(store, OTHER)
-    listeners.enrol(store, KEY, "b", "amina")
-    listeners.enrol(store, OTHER, "a", "amina")
+    listeners.enrol(store, KEY, "b", "duty")
+    listeners.enrol(store, OTHER, "a", "duty")
     assert [one.key for one in listeners.listed(store)] == [OTHER, KEY, "02" * 32, "01" * 32]
 
 
@@ -149,7 +149,7 @@ def test_the_list_shows_enrolled_ones_first(store):
 @pytest.fixture
 def enrolled(store):
     hear(store)
-    listeners.enrol(store, KEY, "east gate", "amina")
+    listeners.enrol(store, KEY, "east gate", "duty")
     return store
 
 
@@ -191,7 +191,7 @@ def test_deafness_by_its_own_word(enrolled):
 
 
 def test_one_that_never_came_is_missed(store):
-    listeners.enrol(store, KEY, "east gate", "amina")
+    listeners.enrol(store, KEY, "east gate", "duty")
     assert watch(store, T0 + SILENT_AFTER_MS) == []
     assert watch(store, T0 + SILENT_AFTER_MS + 1) == [SILENT]
 
@@ -210,7 +210,7 @@ def test_strangers_alarm_nobody(store):
 
 def test_a_gateway_without_heartbeat_may_be_silent(store):
     hear(store, "mqtt:home/gateway", radio="")
-    listeners.enrol(store, "mqtt:home/gateway", "hall", "amina")
+    listeners.enrol(store, "mqtt:home/gateway", "hall", "duty")
     assert watch(store, T0 + SILENT_AFTER_MS * 9) == []
 
 

@@ -68,8 +68,6 @@ _EXTRAS = {
     "fastapi": "hub",
     "uvicorn": "hub",
     "jinja2": "hub",
-    "multipart": "hub",
-    "python_multipart": "hub",
     "argon2": "hub",
     "psycopg": "hub",
     "paho": "listener",

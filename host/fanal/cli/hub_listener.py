@@ -65,7 +65,7 @@ def list_command(hub: Path, as_json: bool) -> None:
     epilog="""\b
 Examples:
   fanal hub listener enrol K7Q2-9XMD --name "east gate"
-  fanal hub listener enrol K7Q2-9XMD --name "east gate" --as amina
+  fanal hub listener enrol K7Q2-9XMD --name "east gate" --as duty
 
 K7Q2-9XMD is what the volunteer reads out: `fanal listen --bundle` shows it.
 """,

@@ -20,10 +20,10 @@ _password_option = click.option(
     "user",
     epilog="""\b
 Examples:
-  fanal hub user add amina --role responder
+  fanal hub user add duty --role responder
   fanal hub user list
-  fanal hub user password amina
-  fanal hub user disable amina
+  fanal hub user password duty
+  fanal hub user disable duty
 """,
 )
 def user_group() -> None:
@@ -37,8 +37,8 @@ def user_group() -> None:
     "add",
     epilog="""\b
 Examples:
-  fanal hub user add amina --role responder
-  fanal hub user add amina --role officer --password-file password.txt
+  fanal hub user add duty --role responder
+  fanal hub user add duty --role officer --password-file password.txt
 """,
 )
 @click.argument("name")
@@ -78,7 +78,7 @@ def list_command(hub: Path, as_json: bool) -> None:
         click.echo(f"{user.name:<24} {user.role:<10}{' disabled' if user.is_disabled else ''}")
 
 
-@user_group.command("disable", epilog="\b\nExamples:\n  fanal hub user disable amina\n")
+@user_group.command("disable", epilog="\b\nExamples:\n  fanal hub user disable duty\n")
 @click.argument("name")
 @hub_option
 @console.json_option
@@ -91,7 +91,7 @@ def disable_command(name: str, hub: Path, as_json: bool) -> None:
     _done(as_json, name, "disabled", "may log in no more")
 
 
-@user_group.command("enable", epilog="\b\nExamples:\n  fanal hub user enable amina\n")
+@user_group.command("enable", epilog="\b\nExamples:\n  fanal hub user enable duty\n")
 @click.argument("name")
 @hub_option
 @console.json_option
@@ -108,8 +108,8 @@ def enable_command(name: str, hub: Path, as_json: bool) -> None:
     "password",
     epilog="""\b
 Examples:
-  fanal hub user password amina
-  fanal hub user password amina --password-file password.txt
+  fanal hub user password duty
+  fanal hub user password duty --password-file password.txt
 """,
 )
 @click.argument("name")
