@@ -207,6 +207,23 @@ def test_what_left_and_came_again_in_one_delivery_counts_once_each(scene):
     assert scene.incident.first_heard_ms == T0
 
 
+def test_what_strangers_repeat_is_bounded_and_what_is_new_is_not(scene, monkeypatch):
+    monkeypatch.setattr("fanal.hub.incidents.MOST_REPEATED", 5)
+    scene.hub.confirm(scene.two)
+    scene.hear(scene.alert(0))
+    for n in range(10):
+        scene.hear(scene.alert(0, late_s=n % 2 * 3600, event=1), received_ms=T0 + 4000_000 + n)
+    assert len(scene.rows(SightingRow)) == 1 + 5
+    scene.resolving.release()  # another worker knows how many there are
+    scene.resolving = Resolving(scene.hub.store, scene.hub.keys, "two")
+    scene.hear(scene.alert(0), scene.alert(2), received_ms=T0 + 4000_100)
+    assert len(scene.rows(SightingRow)) == 1 + 5 + 1
+    scene.hear(scene.alert(0), scene.alert(2), by=scene.two, received_ms=T0 + 4000_200)
+    assert len(scene.rows(SightingRow)) == 1 + 5 + 1 + 2
+    row = scene.incident
+    assert (row.sightings + row.replays, row.listeners) == (9, 2)
+
+
 def test_an_incident_of_replays_says_so_tells_nobody_and_begins_anew(scene):
     scene.hub.confirm(scene.one)
     scene.hear(heard(scene.beacon.alert(2), T0 + HOUR_MS))

@@ -12,7 +12,15 @@ from fanal.hub.inbox import Inbox, Incoming, Taken
 from fanal.hub.keys import HubKeys, open_anchor
 from fanal.hub.resolving import Resolving
 from fanal.hub.store import BEACONS, Store
-from fanal.hub.tables import BeaconRow, HeardRow, InboxRow, IncidentRow, MetaRow, SightingRow
+from fanal.hub.tables import (
+    BeaconRow,
+    HeardRow,
+    InboxRow,
+    IncidentRow,
+    MetaRow,
+    ReceivedRow,
+    SightingRow,
+)
 from fanal_protocol import keys
 from sqlalchemy import event, func, select, update
 
@@ -288,6 +296,28 @@ def test_what_waits_is_bounded_and_the_fleets_own_stay_longest(hub):
 
 def _waiting(payload: bytes, listener: str) -> Heard:
     return Heard(payload, None, SENT_MS, "", Receipt(listener, SENT_MS, SENT_MS))
+
+
+def test_names_of_groups_are_forgotten_when_they_are_old_or_too_many(hub, monkeypatch):
+    monkeypatch.setattr(resolving, "_FORGET_EVERY_MS", 0)
+    names = [("old", SENT_MS - resolving.RECEIVED_KEPT_MS), ("first", 1000), ("last", SENT_MS)]
+
+    def left() -> set[str]:
+        take(hub, LISTENERS[0].heard(heard(bytes((0x21, len(rows(hub, ReceivedRow)))), T0)))
+        before = {row.content_id for row in rows(hub, ReceivedRow)}
+        finish(one)
+        return (
+            {"old", "first", "last"} & {row.content_id for row in rows(hub, ReceivedRow)} & before
+        )
+
+    one = worker(hub)
+    with hub.store.writing() as session:
+        session.add_all([ReceivedRow(content_id=name, received_ms=max(0, at_ms + n))
+                         for n, (name, at_ms) in enumerate(names)])  # fmt: skip
+        session.get_one(ReceivedRow, "first").received_ms = SENT_MS - 5
+    assert left() == {"first", "last"}
+    monkeypatch.setattr(resolving, "MOST_RECEIVED", 3)
+    assert left() == {"last"}
 
 
 def test_a_beacon_whose_key_is_damaged_takes_no_other_with_it(hub):

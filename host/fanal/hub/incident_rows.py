@@ -5,12 +5,12 @@ from dataclasses import dataclass, field
 from typing import Any, cast
 
 from fanal_protocol import alert, slot
-from fanal_protocol.line import REPLAY
+from fanal_protocol.line import DUPLICATE, REPLAY
 from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from fanal.hub.place import HeardAt
-from fanal.hub.tables import OPEN, UNSIGNED, IncidentRow, SightingRow
+from fanal.hub.tables import OPEN, UNSIGNED, IncidentRow, ListenerRow, SightingRow
 from fanal.position import Position
 from fanal.sighting import CrumbFound, Sighting, SignatureVerified
 
@@ -24,12 +24,13 @@ class Known:
     """What is remembered of an incident between batches.
 
     listeners: who heard it; heard: where and how strong, the newest last. told: the place that
-    people were told last.
+    people were told last. repeated: duplicates and replays that strangers sent.
     """
 
     listeners: set[str] = field(default_factory=set)
     heard: list[HeardAt] = field(default_factory=list)
     told: Position | None = None
+    repeated: int = 0
 
     def add(self, row: dict[str, Any], position: Position | None) -> None:
         """Count one alert in, as it is in its row."""
@@ -135,7 +136,13 @@ def load(session: Session, row: IncidentRow) -> Known:
     ).all()  # fmt: skip
     heard = [HeardAt(place, one.rssi_dbm, one.heard_ms, one.listener)
              for one in reversed(newest) if (place := place_of(one)) is not None]  # fmt: skip
-    return Known(set(listeners), heard, place_of(row))
+    repeated = session.scalar(
+        select(func.count()).select_from(SightingRow)
+        .outerjoin(ListenerRow, ListenerRow.key == SightingRow.listener)
+        .where(SightingRow.incident == row.id, ListenerRow.enrolled_ms.is_(None),
+               SightingRow.verdict.in_((DUPLICATE, REPLAY)))
+    )  # fmt: skip
+    return Known(set(listeners), heard, place_of(row), repeated or 0)
 
 
 def place_of(row: IncidentRow | SightingRow) -> Position | None:

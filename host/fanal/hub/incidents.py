@@ -7,6 +7,9 @@ are those of genuine alerts.
 Closed stays closed, and goes on to collect what is heard. The hub reopens it if an alert heard
 after the closing says that somebody squeezed once more (the phase is back from track to alert), or
 if what was closed as a replay, a drill or a test turns out to be more than that.
+
+Whoever caught one true alert can send it for ever. So of what strangers repeat, only so much is
+kept of one incident; the first of each alert always is.
 """
 
 from collections import OrderedDict
@@ -15,7 +18,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from fanal_protocol import alert
-from fanal_protocol.line import REPLAY
+from fanal_protocol.line import DUPLICATE, REPLAY
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
@@ -55,6 +58,8 @@ from fanal.sighting import ALERT, DRILL, TEST, CrumbFound, Outcome, Sighting, Si
 
 HUB = "hub"
 SQUEEZED_AGAIN, IS_MORE = "squeezed again", "it is more than what it was closed as"
+
+MOST_REPEATED = 10_000  # duplicates and replays of one incident, from listeners not enrolled
 
 _SEVERITY = (TEST, DRILL, ALERT)
 _MOST_KNOWN = 1000  # incidents of which the listeners and the last places are kept in memory
@@ -175,6 +180,10 @@ def _sighted(works: dict[Event, _Work], seen: Sighting, scene: Scene) -> None:
         for before in work.sightings:
             if (before["slot"], before["seq"]) == (gone.slot, gone.seq):
                 before["verdict"] = REPLAY
+    if not listener.is_enrolled and seen.verdict in (DUPLICATE, REPLAY):
+        work.known.repeated += 1
+        if work.known.repeated > MOST_REPEATED:
+            return
     work.sightings.append(columns)
     is_genuine = seen.verdict != REPLAY
     if is_genuine and work.is_replay:

@@ -31,6 +31,7 @@ from fanal.sighting import Sighting
 
 PATIENCE_MS = 10_000  # without a word from the worker that resolves, another one takes over
 RECEIVED_KEPT_MS = 90 * 24 * 3600 * 1000
+MOST_RECEIVED = 5_000_000  # names of groups, about 1 GB
 
 _MOST_GROUPS = 64  # in one transaction
 _MOST_S = 0.5  # of work for one transaction
@@ -39,7 +40,7 @@ _SEARCHED_BUSY = 200
 _IDLE_S = 0.25  # other workers fill the inbox too, and do not wake this one
 _AFTER_TROUBLE_S = 1.0
 _FORGET_EVERY_MS = 600_000
-_MOST_FORGOTTEN = 20_000  # at one time
+_MOST_FORGOTTEN = 100_000  # at one time: more than strangers may send meanwhile
 
 
 class Storage(Protocol):
@@ -245,9 +246,13 @@ def _take(taking: Taking, rows: Sequence[Row[Any]]) -> list[int]:
 
 
 def _forget_received(session: Session, now_ms: int) -> None:
-    """Forget names of groups that no listener can still want to send."""
+    """Forget names of groups that no listener can still want to send, and the oldest beyond."""
+    newest_first = select(ReceivedRow.received_ms).order_by(ReceivedRow.received_ms.desc())
+    beyond_ms = session.scalar(newest_first.offset(MOST_RECEIVED).limit(1))
+    until_ms = max(now_ms - RECEIVED_KEPT_MS, -1 if beyond_ms is None else beyond_ms)
     old = (
         select(ReceivedRow.content_id)
-        .where(ReceivedRow.received_ms < now_ms - RECEIVED_KEPT_MS).limit(_MOST_FORGOTTEN)
+        .where(ReceivedRow.received_ms <= until_ms)
+        .order_by(ReceivedRow.received_ms).limit(_MOST_FORGOTTEN)
     )  # fmt: skip
     session.execute(delete(ReceivedRow).where(ReceivedRow.content_id.in_(old.scalar_subquery())))
