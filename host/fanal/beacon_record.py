@@ -30,6 +30,16 @@ class Revocation:
 
 
 @dataclass(frozen=True)
+class StationRecord:
+    """A station as registered. certificate: DER; created_ms: Unix milliseconds."""
+
+    number: int
+    certificate: bytes
+    created_ms: int
+    revocation: Revocation | None = None
+
+
+@dataclass(frozen=True)
 class Beacon:
     """A beacon as registered. certificate: DER or None; first_ms, last_ms: Unix milliseconds."""
 

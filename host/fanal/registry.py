@@ -8,9 +8,16 @@ from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fanal.beacon_name import shown as shown_id
-from fanal.beacon_record import Beacon, Custody, Newest, Reservation, Revocation, Watched
+from fanal.beacon_record import (
+    Beacon,
+    Custody,
+    Newest,
+    Reservation,
+    Revocation,
+    StationRecord,
+    Watched,
+)
 from fanal.database import Clash
-from fanal.heard_log import HeardLog
 from fanal.schema import (
     PROVISIONED,
     RESERVED,
@@ -18,10 +25,9 @@ from fanal.schema import (
     VERIFIED,
     BeaconRow,
     CustodyRow,
-    FleetRow,
     RevocationRow,
-    StationRow,
 )
+from fanal.station_book import StationBook
 from fanal.whereabouts import shown
 
 REGISTRY_FILE = "registry.db"
@@ -32,26 +38,8 @@ BY_WIRE = "by wire"
 ON_AIR = "by wire and on air"
 
 
-class Registry(HeardLog):
+class Registry(StationBook):
     """An open registry. Every method is one transaction."""
-
-    # -- the fleet
-
-    def fleet_certificate(self) -> bytes:
-        """Return the fleet's certificate, DER."""
-        with self._reading() as session:
-            return session.get_one(FleetRow, 1).certificate
-
-    def station_certificate(self, number: int) -> bytes:
-        """Return a station's certificate, DER. Raises FanalError if it is not of this fleet."""
-        with self._reading() as session:
-            row = session.get(StationRow, number)
-            if row is None:
-                raise Clash(
-                    f"Station {number} is not in this registry.",
-                    "Keyring and registry come from different fleets: check --fleet.",
-                )
-            return row.certificate
 
     # -- beacons
 
@@ -322,5 +310,6 @@ __all__ = [
     "Registry",
     "Reservation",
     "Revocation",
+    "StationRecord",
     "Watched",
 ]

@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA_VERSION = 3
+SCHEMA_VERSION = 4
 APPLICATION_ID = 0x46414E4C  # "FANL", so that `file` and we know whose file it is
 
 RESERVED = "reserved"
@@ -20,6 +20,12 @@ UPGRADES = {
         " FOREIGN KEY(beacon) REFERENCES beacon (id))",
     ),
     2: ("ALTER TABLE sighting ADD COLUMN activation INTEGER",),
+    3: (
+        "ALTER TABLE fleet ADD COLUMN epoch INTEGER DEFAULT 0 NOT NULL",
+        "CREATE TABLE station_revocation (station INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
+        " reason VARCHAR NOT NULL, PRIMARY KEY (station),"
+        " FOREIGN KEY(station) REFERENCES station (number))",
+    ),
 }
 
 _ACTIVE = text(f"state != '{RETIRED}'")
@@ -30,7 +36,10 @@ class Base(DeclarativeBase):
 
 
 class FleetRow(Base):
-    """The one fleet of this file. certificate: DER, self-signed."""
+    """The one fleet of this file. certificate: DER, self-signed.
+
+    epoch: how often the file was restored from a backup.
+    """
 
     __tablename__ = "fleet"
     __table_args__ = (CheckConstraint("id = 1", name="one_fleet"),)
@@ -38,6 +47,7 @@ class FleetRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True)
     certificate: Mapped[bytes]
     created_ms: Mapped[int]
+    epoch: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class StationRow(Base):
@@ -48,6 +58,19 @@ class StationRow(Base):
     number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
     certificate: Mapped[bytes]
     created_ms: Mapped[int]
+    revocation: Mapped["StationRevocationRow | None"] = relationship(lazy="joined")
+
+
+class StationRevocationRow(Base):
+    """That a station is out of our hands, since when and why. Never deleted: it is for good."""
+
+    __tablename__ = "station_revocation"
+
+    station: Mapped[int] = mapped_column(
+        ForeignKey("station.number"), primary_key=True, autoincrement=False
+    )
+    at_ms: Mapped[int]
+    reason: Mapped[str]
 
 
 class BeaconRow(Base):

@@ -17,7 +17,11 @@ from tests.unit.paper_fleet import PaperFleet
 NEW = schema.SCHEMA_VERSION
 HERE = Path(__file__).parent
 TABLES = ("fleet", "station", "beacon", "custody", "sighting")
-COLUMNS = {"sighting": "id, beacon, event, slot, seq, t_ms, verdict, rssi_dbm"}  # of version 1
+COLUMNS = {  # of version 1
+    "sighting": "id, beacon, event, slot, seq, t_ms, verdict, rssi_dbm",
+    "fleet": "id, certificate, created_ms",
+}
+ADDED = {"revocation", "station_revocation"}  # tables since
 
 
 @pytest.fixture
@@ -63,7 +67,7 @@ def test_what_was_in_it_is_in_it(old):
         ]  # fmt: skip
         assert [w.beacon_id for w in registry.watched()] == ["AAAAAAAA", "CCCCCCCC"]
         assert registry.lines() == {("AAAAAAAA", 3): [(5000, 1, 2)]}
-    assert read(old) == (schema.SCHEMA_VERSION, rows, {"revocation"})
+    assert read(old) == (schema.SCHEMA_VERSION, rows, ADDED)
     assert [path.name for path in old.parent.iterdir()] == [old.name]
 
 
@@ -110,11 +114,11 @@ def test_killed_at_any_write_it_is_the_old_one_or_the_new_one(old, tmp_path):
     assert torn
     for path in folder.glob("*.db"):
         version, found, others = read(path)
-        assert (version, others) in ((1, set()), (NEW, {"revocation"}))
+        assert (version, others) in ((1, set()), (NEW, ADDED))
         assert version == 1 or int(path.stem) not in killed
         assert found == rows
         Registry(path).close()
-        assert read(path) == (NEW, rows, {"revocation"})
+        assert read(path) == (NEW, rows, ADDED)
 
 
 @pytest.mark.parametrize("at", [0, 1])
