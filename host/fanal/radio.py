@@ -55,7 +55,8 @@ class Patience:
     most_quiet_s: float = 300.0  # restarts that change nothing come further apart, up to this
     refresh_s: float = 3600.0  # restart in any case: bleak remembers every address of a scan
     answer_s: float = 15.0  # for the system's Bluetooth to start or stop a scan
-    backoff_s: tuple[float, ...] = (1.0, 2.0, 5.0, 10.0, 30.0)
+    # a kernel whose bluetoothd was killed in a scan takes no other for up to 10 s
+    backoff_s: tuple[float, ...] = (1.0, 2.0, 2.0, 2.0, 3.0, 5.0, 10.0, 30.0)
 
 
 class Radio:
