@@ -59,7 +59,7 @@ def web(tmp_path):
 
 def test_the_api_does_what_its_description_says(web):
     made = a_situation(web.store)
-    session = sessions.begin(web.store, web.users["ana"])
+    session = sessions.begin(web.store, web.users["chief"])
     login = {"cookie": f"fanal={session.token}", "x-csrf-token": session.csrf}
     schema = schemathesis.openapi.from_asgi("/api/v1/openapi.json", web.app, headers=login)
     operations = [found.ok() for found in schema.get_all_operations()]

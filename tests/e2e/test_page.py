@@ -89,7 +89,7 @@ def opened(chromium, web):
     """Return what opens a page as a user; whatever the browser complains of fails the test."""
     contexts, said = [], []
 
-    def open_as(name="ana", path="/", expected=(), **how) -> Page:
+    def open_as(name="chief", path="/", expected=(), **how) -> Page:
         context = chromium.new_context(**{"viewport": WIDE, "base_url": web.url} | how)
         contexts.append(context)
         context.set_default_timeout(20_000)
@@ -130,7 +130,7 @@ def tab_to(page, what, most=60):
 
 def test_everything_is_done_by_keyboard_alone(opened, web, made):
     page = opened(None, "/login")
-    page.keyboard.type("Ben")
+    page.keyboard.type("Duty")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
     page.keyboard.press("Enter")
@@ -146,9 +146,9 @@ def test_everything_is_done_by_keyboard_alone(opened, web, made):
     page.keyboard.press("Enter")
     expect(page).to_have_title("ALERT 6, acknowledged: van-2 – Fanal")
     tab_to(page, "to")
-    page.keyboard.type("vic")
+    page.keyboard.type("guest")
     page.keyboard.press("Enter")
-    expect(page.locator("#state")).to_contain_text("Assigned to vic")
+    expect(page.locator("#state")).to_contain_text("Assigned to guest")
     tab_to(page, "text")
     page.keyboard.type("On the way.")
     page.keyboard.press("Tab")
@@ -158,14 +158,14 @@ def test_everything_is_done_by_keyboard_alone(opened, web, made):
     page.keyboard.press("ArrowDown")
     page.keyboard.press("Tab")
     page.keyboard.press("Enter")
-    expect(page.locator(".timeline")).to_contain_text("closed by ben: false alarm")
+    expect(page.locator(".timeline")).to_contain_text("closed by duty: false alarm")
     tab_to(page, "Log out")
     page.keyboard.press("Enter")
     expect(page.get_by_role("heading", level=1)).to_have_text("Log in")
 
 
 def test_what_has_the_focus_can_be_seen(opened, made):
-    page = opened("ana", "/incidents/6")
+    page = opened("chief", "/incidents/6")
     for _ in range(12):
         page.keyboard.press("Tab")
         outline = page.evaluate(
@@ -179,7 +179,7 @@ def test_what_has_the_focus_can_be_seen(opened, made):
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_pages_keep_the_rules_of_accessibility(opened, web, made, scheme):
     fail_two_listeners(web.store)
-    page = opened("ana", color_scheme=scheme)
+    page = opened("chief", color_scheme=scheme)
     for path in (*PATHS, *(f"/incidents/{number}" for number in made.values())):
         page.goto(path)
         found = Axe().run(page)
@@ -194,10 +194,10 @@ def test_nothing_scrolls_sideways_on_a_phone(opened, web, made):
     long = "Storehouse-of-the-harbour-authority-" * 3
     add_beacon(web.store, "00000000", site=long, place=long, revoked_ms=1, revoked_reason=long)
     number = add_incident(web.store, "00000000", assigned_to=long, signature="signed")
-    actions.note(web.store, number, "ana", "x" * 2000)
+    actions.note(web.store, number, "chief", "x" * 2000)
     add_listener(web.store, f"mqtt:{long}")
     fail_two_listeners(web.store)
-    page = opened("ana", viewport=PHONE)
+    page = opened("chief", viewport=PHONE)
     for path in (*PATHS, "/login", *(f"/incidents/{n}" for n in (*made.values(), number))):
         page.goto(path)
         wide = page.evaluate("document.documentElement.scrollWidth")
@@ -205,7 +205,7 @@ def test_nothing_scrolls_sideways_on_a_phone(opened, web, made):
 
 
 def test_a_new_alert_shows_by_itself_and_is_said(opened, web, made):
-    page = opened("ben")
+    page = opened("duty")
     expect(page.locator("#link-state")).to_have_text("Live.")
     link = page.get_by_role("link", name="DRILL shelter-3")
     link.focus()
@@ -223,14 +223,14 @@ def test_a_new_alert_shows_by_itself_and_is_said(opened, web, made):
 
 
 def test_what_is_being_typed_stays(opened, web, made):
-    page = opened("ben", f"/incidents/{made['alert']}")
+    page = opened("duty", f"/incidents/{made['alert']}")
     expect(page.locator("#link-state")).to_have_text("Live.")
     note = page.get_by_label("Note, at most")
     page.get_by_label("duplicate").check()
     note.fill("half a sen")
     page.evaluate("scrollTo(0, 200)")
-    actions.acknowledge(web.store, made["alert"], "vic")
-    expect(page.locator(".timeline")).to_contain_text("acknowledged by vic")
+    actions.acknowledge(web.store, made["alert"], "guest")
+    expect(page.locator(".timeline")).to_contain_text("acknowledged by guest")
     expect(page.locator("#announce")).to_have_text("ALERT 6 changed: acknowledged")
     assert note.input_value() == "half a sen"
     assert page.get_by_label("duplicate").is_checked()
@@ -241,25 +241,25 @@ def test_what_is_being_typed_stays(opened, web, made):
 
 
 def test_what_is_marked_to_be_copied_stays_marked(opened, web, made):
-    page = opened("ben", f"/incidents/{made['alert']}")
+    page = opened("duty", f"/incidents/{made['alert']}")
     expect(page.locator("#link-state")).to_have_text("Live.")
     page.evaluate("getSelection().selectAllChildren(document.querySelector('#map a'))")
-    actions.note(web.store, made["alert"], "vic", "On the way.")
+    actions.note(web.store, made["alert"], "guest", "On the way.")
     expect(page.locator(".timeline")).to_contain_text("On the way.")
     assert page.evaluate("getSelection().toString()") == "48.13743 N, 11.57549 E"
 
 
 def test_a_focus_whose_place_is_gone_is_not_lost(opened, web, made):
-    page = opened("ben", f"/incidents/{made['alert']}")
+    page = opened("duty", f"/incidents/{made['alert']}")
     expect(page.locator("#link-state")).to_have_text("Live.")
     page.get_by_role("button", name="Acknowledge").focus()
-    actions.acknowledge(web.store, made["alert"], "vic")
+    actions.acknowledge(web.store, made["alert"], "guest")
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
     assert page.evaluate("document.activeElement.id") == "main"
 
 
 def test_an_alert_elsewhere_is_said_on_an_incidents_own_page(opened, web, made):
-    page = opened("ben", f"/incidents/{made['drill']}")
+    page = opened("duty", f"/incidents/{made['drill']}")
     expect(page.locator("#link-state")).to_have_text("Live.")
     number = add_incident(web.store, "9Z8Y7X6W", 44)
     expect(page.locator("#alarm")).to_contain_text("Newest open ALERT: harbour")
@@ -267,7 +267,7 @@ def test_an_alert_elsewhere_is_said_on_an_incidents_own_page(opened, web, made):
 
 
 def test_a_broken_connection_is_said_and_mended(opened, web, made):
-    page = opened("ben")
+    page = opened("duty")
     expect(page.locator("#link-state")).to_have_text("Live.")
     web.stop()
     expect(page.locator("#link-state")).to_contain_text("Not live since ")
@@ -283,9 +283,9 @@ def test_a_broken_connection_is_said_and_mended(opened, web, made):
 
 
 def test_a_login_that_is_over_is_said(opened, web, made):
-    page = opened("ben")
+    page = opened("duty")
     expect(page.locator("#link-state")).to_have_text("Live.")
-    accounts.disable(web.store, "ben")
+    accounts.disable(web.store, "duty")
     add_incident(web.store, "K7Q29XMD", 77)
     expect(page.locator("#link-state")).to_contain_text("you are logged out")
     page.get_by_role("link", name="Reload").click()
@@ -294,7 +294,7 @@ def test_a_login_that_is_over_is_said(opened, web, made):
 
 def test_it_works_without_script(opened, web, made):
     page = opened(None, "/login", java_script_enabled=False)
-    page.get_by_label("Name").fill("ben")
+    page.get_by_label("Name").fill("duty")
     page.get_by_label("Password").fill(PASSWORD)
     page.get_by_role("button", name="Log in").click()
     expect(page.locator("#link-state")).to_contain_text("does not change by itself")
@@ -306,7 +306,7 @@ def test_it_works_without_script(opened, web, made):
 
 
 def test_time_goes_on_without_the_hub(opened, web, made):
-    page = opened("ben", f"/incidents/{made['alert']}")
+    page = opened("duty", f"/incidents/{made['alert']}")
     heard = page.locator("#now ~ dl time").first
     first = heard.inner_text()
     assert first.endswith("s ago")
@@ -314,7 +314,7 @@ def test_time_goes_on_without_the_hub(opened, web, made):
 
 
 def test_on_paper_there_is_what_counts_and_no_button(opened, web, made):
-    page = opened("ben", f"/incidents/{made['drill']}")
+    page = opened("duty", f"/incidents/{made['drill']}")
     page.emulate_media(media="print")
     expect(page.locator(".banner-drill")).to_be_visible()
     expect(page.get_by_role("heading", level=1)).to_be_visible()
@@ -327,7 +327,7 @@ def test_a_long_day_is_as_quick_to_read_as_a_short_one(opened, web):
     add_beacon(web.store, "K7Q29XMD")
     for n in range(1, 121):
         add_incident(web.store, "K7Q29XMD", n, first_received_ms=NOW_MS - 1000 * n)
-    page = opened("ben")
+    page = opened("duty")
     expect(page.locator(".incident")).to_have_count(50)
     page.get_by_role("link", name="Older").click()
     expect(page.locator(".incident")).to_have_count(50)

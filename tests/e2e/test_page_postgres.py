@@ -14,13 +14,13 @@ async def test_a_login_an_incident_and_an_action(postgres_url, tmp_path, monkeyp
     monkeypatch.setattr(accounts, "_HASHER", CHEAP)
     with Store(postgres_url, lambda: NOW_MS) as store:
         made = a_situation(store)
-        accounts.add(store, "ana", "officer", PASSWORD)
-        for name in ("ana\x00", "\ud800", "nobody"):
+        accounts.add(store, "chief", "officer", PASSWORD)
+        for name in ("chief\x00", "\ud800", "nobody"):
             assert accounts.check(store, name, "x\x00") is None
         app = create_app(Hub(store, config.parse("", tmp_path)))
         client = AsyncClient(transport=ASGITransport(app), base_url="http://127.0.0.1:8060")
         async with client:
-            login = {"name": "ana", "password": PASSWORD}
+            login = {"name": "chief", "password": PASSWORD}
             assert (await client.post("/login", data=login)).headers["location"] == "/"
             csrf = (await client.get("/api/v1/session")).json()["csrf"]
             for path in ("/", "/listeners", "/account", *(f"/incidents/{n}" for n in made.values()),
@@ -29,8 +29,8 @@ async def test_a_login_an_incident_and_an_action(postgres_url, tmp_path, monkeyp
             done = await client.post(f"/incidents/{made['alert']}/acknowledge", data={"csrf": csrf})
             assert done.status_code == 303
             token = client.cookies["fanal"]
-            accounts.disable(store, "ana")
+            accounts.disable(store, "chief")
             assert sessions.find(store, token) is None
             assert (await client.get("/")).status_code == 303
         for _ in range(25):
-            sessions.begin(store, accounts.User("ana", "officer", False, NOW_MS))
+            sessions.begin(store, accounts.User("chief", "officer", False, NOW_MS))

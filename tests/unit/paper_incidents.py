@@ -39,7 +39,7 @@ def add_listener(store, key, **differs):
     is_enrolled = "name" in differs
     row = {
         "key": key, "name": "", "enrolled_ms": NOW_MS - 10**9 if is_enrolled else None,
-        "enrolled_by": "ana" if is_enrolled else None, "first_received_ms": NOW_MS - 10**9,
+        "enrolled_by": "chief" if is_enrolled else None, "first_received_ms": NOW_MS - 10**9,
         "last_received_ms": NOW_MS - 20_000, "radio": "hearing", "last_advert_ms": NOW_MS - 21_000,
         "queued": 0, "dropped": {}, "version": "0.1.0", "is_lost": False, "silent_since_ms": None,
         "deaf_since_ms": None,
@@ -126,7 +126,7 @@ def a_situation(store):
     made["closed"] = add_incident(
         store, "3H0V5TZ1", 1, state="closed", first_received_ms=NOW_MS - 10**8,
         first_heard_ms=NOW_MS - 10**8, last_heard_ms=NOW_MS - 9 * 10**7, signature="signed",
-        assigned_to="ben", acknowledged_ms=NOW_MS - 99 * 10**6,
+        assigned_to="duty", acknowledged_ms=NOW_MS - 99 * 10**6,
     )  # fmt: skip
     made["replay"] = add_incident(store, "K7Q29XMD", 7, is_replay=True, replays=3,
                                   is_confirmed=False, began_ms=None,
@@ -136,7 +136,7 @@ def a_situation(store):
                                 last_heard_ms=NOW_MS - 560_000)  # fmt: skip
     made["drill"] = add_incident(store, "K7Q29XMD", 9, kind="DRILL",
                                  first_received_ms=NOW_MS - 500_000, state="acknowledged",
-                                 acknowledged_ms=NOW_MS - 450_000, assigned_to="ana")  # fmt: skip
+                                 acknowledged_ms=NOW_MS - 450_000, assigned_to="chief")  # fmt: skip
     made["revoked"] = add_incident(store, "9Z8Y7X6W", 3, is_confirmed=False, is_resumed=True,
                                    first_received_ms=NOW_MS - 400_000, is_readable=False,
                                    last_heard_ms=NOW_MS - 90_000)  # fmt: skip

@@ -44,7 +44,7 @@ class PaperIntake:
 
 
 class PaperWeb:
-    """An application over an empty store, with a user of each role: vic, ben, ana."""
+    """An application over an empty store, with a user of each role: guest, duty, chief."""
 
     def __init__(self, folder, toml="", **parts):
         self.store = a_store(folder)
@@ -53,7 +53,7 @@ class PaperWeb:
         self.app = create_app(self.hub)
         self.users = {}
         with self.store.writing() as session:
-            for name, role in (("vic", "viewer"), ("ben", "responder"), ("ana", "officer")):
+            for name, role in (("guest", "viewer"), ("duty", "responder"), ("chief", "officer")):
                 self.users[name] = User(name, role, False, NOW_MS)
                 session.add(UserRow(name=name, role=role, password=cheap_hash(),
                                     created_ms=NOW_MS, is_disabled=False))  # fmt: skip

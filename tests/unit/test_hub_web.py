@@ -88,7 +88,7 @@ async def test_static_files_are_those_of_one_folder(web, path):
 async def test_no_cookie_of_another_kind_is_a_session(web):
     with web.store.reading() as session:
         assert session.scalars(select(SessionRow)).all() == []
-    begun = sessions.begin(web.store, web.users["ana"])
+    begun = sessions.begin(web.store, web.users["chief"])
     with web.store.reading() as session:
         stored = session.scalars(select(SessionRow.token)).one()
     for token in (stored, begun.csrf, begun.token[:-1], begun.token + "x", '"', "é".encode()):
@@ -99,19 +99,19 @@ async def test_no_cookie_of_another_kind_is_a_session(web):
 
 
 async def test_every_change_takes_the_token_of_its_session(web):
-    other = sessions.begin(web.store, web.users["ana"]).csrf
+    other = sessions.begin(web.store, web.users["chief"]).csrf
     for method, path in routes(web):
         if method == "GET" or path in OPEN:
             continue
         for token in ("", "x", other, "\u00e9"):
-            async with web.visitor("ana") as ana:
-                ana.headers.pop("x-csrf-token")
+            async with web.visitor("chief") as chief:
+                chief.headers.pop("x-csrf-token")
                 if path.startswith("/api/"):
-                    answer = await ana.post(path, headers={"x-csrf-token": token.encode()},
+                    answer = await chief.post(path, headers={"x-csrf-token": token.encode()},
                                             json={})  # fmt: skip
                     assert (answer.status_code, answer.json()["error"]) == (403, "csrf"), path
                 else:
-                    answer = await ana.post(path, data={"csrf": token})
+                    answer = await chief.post(path, data={"csrf": token})
                     assert answer.status_code == 403, path
                     assert "not of this session" in answer.text, path
     with web.store.reading() as session:
@@ -127,18 +127,18 @@ async def test_every_change_takes_the_token_of_its_session(web):
 async def test_no_other_site_changes_anything_even_with_the_token(web, headers):
     add_beacon(web.store, "K7Q29XMD")
     number = add_incident(web.store, "K7Q29XMD")
-    async with web.visitor("ana") as ana:
-        csrf = {"csrf": ana.headers["x-csrf-token"]}
+    async with web.visitor("chief") as chief:
+        csrf = {"csrf": chief.headers["x-csrf-token"]}
         for path, more in (
             (f"/incidents/{number}/acknowledge", {"data": csrf}),
             (f"/api/v1/incidents/{number}/acknowledge", {}),
-            ("/login", {"data": {"name": "ana", "password": PASSWORD}}),
+            ("/login", {"data": {"name": "chief", "password": PASSWORD}}),
             ("/logout", {"data": csrf}),
         ):
-            answer = await ana.post(path, headers=headers, **more)
+            answer = await chief.post(path, headers=headers, **more)
             assert answer.status_code == 403, path
             assert "set-cookie" not in answer.headers
-        assert (await ana.get("/", headers=headers)).status_code == 200
+        assert (await chief.get("/", headers=headers)).status_code == 200
     with web.store.reading() as session:
         assert [one.what for one in session.scalars(select(ActionRow))] == ["opened"]
 
@@ -146,8 +146,8 @@ async def test_no_other_site_changes_anything_even_with_the_token(web, headers):
 @pytest.mark.parametrize("origin", ["https://hub.example", "http://127.0.0.1:8060"])
 async def test_the_page_itself_may_whatever_a_proxy_makes_of_the_host(tmp_path, origin):
     web = PaperWeb(tmp_path, '[hub]\npublic_url = "https://hub.example"\nbehind_proxy = true\n')
-    async with web.visitor("ana") as ana:
-        answer = await ana.post("/logout", data={"csrf": ana.headers["x-csrf-token"]},
+    async with web.visitor("chief") as chief:
+        answer = await chief.post("/logout", data={"csrf": chief.headers["x-csrf-token"]},
                                 headers={"origin": origin, "host": "127.0.0.1:8060"})  # fmt: skip
         assert answer.headers["location"] == "/login"
 
@@ -157,8 +157,8 @@ async def test_the_page_itself_may_whatever_a_proxy_makes_of_the_host(tmp_path, 
              "/static/fanal.js", "/api/v1/session", "/api/v1/nothing"],
 )  # fmt: skip
 async def test_every_answer_keeps_a_browser_at_home(web, path):
-    async with web.visitor("ana") as ana:
-        headers = (await ana.get(path)).headers
+    async with web.visitor("chief") as chief:
+        headers = (await chief.get(path)).headers
     policy = headers["content-security-policy"]
     assert "default-src 'none'" in policy
     assert "unsafe" not in policy
@@ -169,9 +169,9 @@ async def test_every_answer_keeps_a_browser_at_home(web, path):
 
 
 async def test_pages_hold_no_script_or_style_of_their_own_and_nothing_from_elsewhere(web):
-    async with web.visitor("ana") as ana:
+    async with web.visitor("chief") as chief:
         for path in ("/", "/listeners", "/account", "/nothing", "/login"):
-            page = (await ana.get(path)).text
+            page = (await chief.get(path)).text
             assert page.count("<script") == page.count('<script src="/static/fanal.js"')
             assert "<style" not in page
             assert " style=" not in page
@@ -182,54 +182,54 @@ async def test_pages_hold_no_script_or_style_of_their_own_and_nothing_from_elsew
 # logging in
 
 
-async def log_in(client, name="ana", password=PASSWORD, **more):
+async def log_in(client, name="chief", password=PASSWORD, **more):
     return await client.post("/login", data={"name": name, "password": password, **more})
 
 
 async def test_a_login_makes_a_session_and_a_logout_ends_it(web):
-    async with web.visitor() as ana:
-        answer = await log_in(ana, "Ana")
+    async with web.visitor() as chief:
+        answer = await log_in(chief, "Chief")
         assert (answer.status_code, answer.headers["location"]) == (303, "/")
         kept = answer.headers["set-cookie"].lower()
         assert "httponly" in kept
         assert "samesite=lax" in kept
         assert "domain" not in kept
-        token = ana.cookies["fanal"]
-        page = await ana.get("/account")
+        token = chief.cookies["fanal"]
+        page = await chief.get("/account")
         csrf = page.text.split('name="csrf" value="', 1)[1].split('"', 1)[0]
-        assert (await ana.post("/logout", data={"csrf": csrf})).status_code == 303
-        assert "fanal" not in ana.cookies
-        ana.cookies.set("fanal", token)
-        assert (await ana.get("/")).status_code == 303
+        assert (await chief.post("/logout", data={"csrf": csrf})).status_code == 303
+        assert "fanal" not in chief.cookies
+        chief.cookies.set("fanal", token)
+        assert (await chief.get("/")).status_code == 303
 
 
 async def test_by_https_no_other_host_can_set_the_cookie(tmp_path):
     web = PaperWeb(tmp_path, '[hub]\npublic_url = "https://hub.example"\nbehind_proxy = true\n')
-    async with web.visitor() as ana:
-        answer = await log_in(ana)
+    async with web.visitor() as chief:
+        answer = await log_in(chief)
         kept = answer.headers["set-cookie"]
         assert kept.startswith("__Host-fanal=")
         assert "Secure" in kept
         assert "Path=/" in kept
         assert answer.headers["strict-transport-security"].startswith("max-age=")
-        assert (await ana.get("/")).status_code == 200
+        assert (await chief.get("/")).status_code == 200
 
 
 async def test_a_cookie_from_before_the_login_is_worth_nothing_after_it(web):
-    async with web.visitor() as ana:
-        ana.cookies.set("fanal", "x" * 43)
-        await log_in(ana)
-        held = {one.value for one in ana.cookies.jar}
+    async with web.visitor() as chief:
+        chief.cookies.set("fanal", "x" * 43)
+        await log_in(chief)
+        held = {one.value for one in chief.cookies.jar}
         assert held != {"x" * 43}
         assert sessions.find(web.store, "x" * 43) is None
 
 
 async def test_what_was_wrong_is_not_told(web):
-    accounts.disable(web.store, "vic")
+    accounts.disable(web.store, "guest")
     pages = []
     async with web.visitor() as stranger:
-        for name, password in (("ana", "wrong wrong wrong"), ("nobody", PASSWORD),
-                               ("vic", PASSWORD), ("", "")):  # fmt: skip
+        for name, password in (("chief", "wrong wrong wrong"), ("nobody", PASSWORD),
+                               ("guest", PASSWORD), ("", "")):  # fmt: skip
             answer = await log_in(stranger, name, password)
             assert answer.status_code == 403
             assert "set-cookie" not in answer.headers
@@ -241,23 +241,23 @@ async def test_what_was_wrong_is_not_told(web):
 async def test_guessing_a_name_is_slowed_from_anywhere(web):
     for number in range(5):
         async with web.visitor(address=f"198.51.100.{number}") as stranger:
-            assert (await log_in(stranger, "ana", "wrong wrong wrong")).status_code == 403
+            assert (await log_in(stranger, "chief", "wrong wrong wrong")).status_code == 403
     async with web.visitor(address="203.0.113.1") as stranger:
-        answer = await log_in(stranger, "ANA")
+        answer = await log_in(stranger, "CHIEF")
         assert answer.status_code == 429
         assert 1 <= int(answer.headers["retry-after"]) <= 60
         assert "Wait" in text_of(answer)
-        assert (await log_in(stranger, "ben")).status_code == 303
+        assert (await log_in(stranger, "duty")).status_code == 303
 
 
 async def test_strangers_do_not_keep_a_responder_out(web):
-    async with web.visitor(address="203.0.113.1") as ana:
-        assert (await log_in(ana)).status_code == 303
+    async with web.visitor(address="203.0.113.1") as chief:
+        assert (await log_in(chief)).status_code == 303
     for number in range(9):
         async with web.visitor(address=f"198.51.100.{number}") as stranger:
-            await log_in(stranger, "ana", "wrong wrong wrong")
-    async with web.visitor(address="203.0.113.1") as ana:
-        assert (await log_in(ana)).status_code == 303
+            await log_in(stranger, "chief", "wrong wrong wrong")
+    async with web.visitor(address="203.0.113.1") as chief:
+        assert (await log_in(chief)).status_code == 303
 
 
 async def test_guessing_from_one_address_is_slowed_whatever_the_name(web):
@@ -303,21 +303,21 @@ async def test_so_many_passwords_are_checked_at_once_and_no_more(web, monkeypatc
 )  # fmt: skip
 async def test_a_login_leads_nowhere_else(web, asked):
     assert safe_next(asked) == "/"
-    async with web.visitor() as ana:
-        page = await ana.get("/login", params={"next": asked})
+    async with web.visitor() as chief:
+        page = await chief.get("/login", params={"next": asked})
         assert 'name="next" value="/"' in page.text
-        answer = await log_in(ana, next=asked)
+        answer = await log_in(chief, next=asked)
         assert answer.headers["location"] == "/"
 
 
 async def test_a_login_leads_back_to_where_it_was_asked_for(web):
     add_beacon(web.store, "K7Q29XMD")
     add_incident(web.store, "K7Q29XMD")
-    async with web.visitor() as ana:
-        sent = (await ana.get("/incidents/1?before=1-1")).headers["location"]
-        page = await ana.get(sent)
+    async with web.visitor() as chief:
+        sent = (await chief.get("/incidents/1?before=1-1")).headers["location"]
+        page = await chief.get(sent)
         assert 'name="next" value="/incidents/1?before=1-1"' in page.text
-        answer = await log_in(ana, next="/incidents/1?before=1-1")
+        answer = await log_in(chief, next="/incidents/1?before=1-1")
         assert answer.headers["location"] == "/incidents/1?before=1-1"
 
 
@@ -336,7 +336,7 @@ async def test_a_form_that_is_none_is_refused(web):
 
 async def test_ones_own_password_takes_the_old_one_and_ends_all_logins(web):
     new = "another one, and long"
-    async with web.visitor("ana") as here, web.visitor("ana") as there:
+    async with web.visitor("chief") as here, web.visitor("chief") as there:
         csrf = here.headers["x-csrf-token"]
 
         async def change(password, first, again):
@@ -352,14 +352,14 @@ async def test_ones_own_password_takes_the_old_one_and_ends_all_logins(web):
         assert (await change(PASSWORD, new, new)).headers["location"] == "/login"
         assert (await here.get("/")).status_code == 303
         assert (await there.get("/")).status_code == 303
-    assert accounts.check(web.store, "ana", new) is not None
+    assert accounts.check(web.store, "chief", new) is not None
 
 
 async def test_a_session_cookie_is_no_oracle_for_a_password(web):
-    async with web.visitor("ana") as ana:
-        csrf = ana.headers["x-csrf-token"]
+    async with web.visitor("chief") as chief:
+        csrf = chief.headers["x-csrf-token"]
         got = [
-            (await ana.post("/account/password",
+            (await chief.post("/account/password",
                             data={"csrf": csrf, "password": f"guess number {n}"})).status_code
             for n in range(7)
         ]  # fmt: skip
@@ -367,19 +367,19 @@ async def test_a_session_cookie_is_no_oracle_for_a_password(web):
 
 
 async def test_a_disabled_user_is_out_at_the_next_click(web):
-    async with web.visitor("ben") as ben:
-        assert (await ben.get("/")).status_code == 200
-        accounts.disable(web.store, "ben")
-        assert (await ben.get("/")).status_code == 303
+    async with web.visitor("duty") as duty:
+        assert (await duty.get("/")).status_code == 200
+        accounts.disable(web.store, "duty")
+        assert (await duty.get("/")).status_code == 303
 
 
 async def test_a_page_that_asks_by_itself_is_told_so_and_keeps_nobody_in(web):
-    async with web.visitor("ana") as ana:
-        token = ana.cookies[cookie(web)]
+    async with web.visitor("chief") as chief:
+        token = chief.cookies[cookie(web)]
         web.store.clock[0] += sessions.IDLE_MS
-        assert (await ana.get("/", headers={"fanal-live": "1"})).status_code == 200
+        assert (await chief.get("/", headers={"fanal-live": "1"})).status_code == 200
         web.store.clock[0] += 1
-        assert (await ana.get("/", headers={"fanal-live": "1"})).status_code == 401
+        assert (await chief.get("/", headers={"fanal-live": "1"})).status_code == 401
         assert sessions.find(web.store, token) is None
 
 
@@ -390,12 +390,12 @@ async def test_a_database_that_fails_is_said_in_one_sentence(web):
     def broken(*args, **kwargs):
         raise EnvironmentFault("The hub's database cannot be used.", "Look at its disk.")
 
-    async with web.visitor("ana") as ana:
+    async with web.visitor("chief") as chief:
         web.store.reading = broken
-        page = await ana.get("/")
+        page = await chief.get("/")
         assert (page.status_code, page.headers["retry-after"]) == (503, "5")
         assert "cannot be used. Look at its disk." in text_of(page)
-        answer = await ana.get("/api/v1/session")
+        answer = await chief.get("/api/v1/session")
         assert (answer.status_code, answer.json()["error"]) == (503, "environment")
 
 
@@ -404,12 +404,12 @@ async def test_what_nobody_foresaw_shows_nothing_of_it(web, monkeypatch):
         raise ValueError("a secret of 32 bytes")
 
     monkeypatch.setattr("fanal.hub.web.condition.ears", broken)
-    async with web.visitor("ana", raise_app_exceptions=False) as ana:
-        page = await ana.get("/")
+    async with web.visitor("chief", raise_app_exceptions=False) as chief:
+        page = await chief.get("/")
         assert page.status_code == 500
         assert "secret" not in page.text
         assert "Traceback" not in page.text
-        answer = await ana.get("/api/v1/health")
+        answer = await chief.get("/api/v1/health")
         assert answer.json()["error"] == "failed"
 
 
@@ -418,21 +418,21 @@ async def test_what_nobody_foresaw_shows_nothing_of_it(web, monkeypatch):
              "/incidents/99999999999999999999", "/?kind=alert", "/incidents/%00"],
 )  # fmt: skip
 async def test_what_is_not_there_is_a_page_with_one_sentence(web, path):
-    async with web.visitor("ana") as ana:
-        page = await ana.get(path)
+    async with web.visitor("chief") as chief:
+        page = await chief.get(path)
     assert page.status_code == 404
     assert page.text.count("<h1>") == 1
     assert 'href="/"' in page.text
 
 
 async def test_a_part_of_a_list_that_is_none_is_refused(web):
-    async with web.visitor("ana") as ana:
+    async with web.visitor("chief") as chief:
         for before in ("x", "-", "1-", "1-x", "9" * 40, "1-1;", "\u0661-1"):
-            assert (await ana.get("/", params={"before": before})).status_code == 422
+            assert (await chief.get("/", params={"before": before})).status_code == 422
 
 
 async def test_a_method_that_is_none_is_refused(web):
-    async with web.visitor("ana") as ana:
+    async with web.visitor("chief") as chief:
         for method, path in (("PUT", "/"), ("DELETE", "/incidents/1"), ("POST", "/listeners"),
                              ("TRACE", "/"), ("GET", "/incidents/1/close")):  # fmt: skip
-            assert (await ana.request(method, path)).status_code in (404, 405)
+            assert (await chief.request(method, path)).status_code in (404, 405)

@@ -25,17 +25,17 @@ def made(web):
 
 
 async def test_a_program_learns_who_it_is_and_its_token(web):
-    async with web.visitor("ben") as ben:
-        token = ben.headers.pop("x-csrf-token")
-        answer = (await ben.get(f"{API}/session")).json()
-    assert answer == {"name": "ben", "role": "responder", "csrf": token}
+    async with web.visitor("duty") as duty:
+        token = duty.headers.pop("x-csrf-token")
+        answer = (await duty.get(f"{API}/session")).json()
+    assert answer == {"name": "duty", "role": "responder", "csrf": token}
 
 
 async def test_incidents_are_filtered_and_told_in_parts(web, made):
-    async with web.visitor("vic") as vic:
+    async with web.visitor("guest") as guest:
 
         async def numbers(**query):
-            answer = await vic.get(f"{API}/incidents", params=query)
+            answer = await guest.get(f"{API}/incidents", params=query)
             assert answer.status_code == 200, answer.text
             return [one["id"] for one in answer.json()["items"]]
 
@@ -44,16 +44,16 @@ async def test_incidents_are_filtered_and_told_in_parts(web, made):
         assert await numbers(is_replay="true") == [made["replay"]]
         assert set(await numbers(kind=["DRILL", "TEST"])) == {made["drill"], made["test"]}
         assert await numbers(state="closed") == [made["closed"]]
-        first = (await vic.get(f"{API}/incidents", params={"limit": 4})).json()
-        rest = (await vic.get(f"{API}/incidents", params={"before": first["next"]})).json()
+        first = (await guest.get(f"{API}/incidents", params={"limit": 4})).json()
+        rest = (await guest.get(f"{API}/incidents", params={"before": first["next"]})).json()
         assert len(first["items"]) == 4
         assert len(rest["items"]) == 2
         assert rest["next"] is None
 
 
 async def test_kind_is_in_every_object_and_times_are_there_twice(web, made):
-    async with web.visitor("ana") as ana:
-        found = (await ana.get(f"{API}/incidents/{made['drill']}")).json()
+    async with web.visitor("chief") as chief:
+        found = (await chief.get(f"{API}/incidents/{made['drill']}")).json()
     assert found["kind"] == "DRILL"
     for part in (found["incident"], *found["timeline"], *found["trail"], *found["listeners"],
                  *found["sightings"]["items"]):  # fmt: skip
@@ -65,7 +65,7 @@ async def test_kind_is_in_every_object_and_times_are_there_twice(web, made):
 
 async def test_evidence_is_for_officers(web, made):
     signature = bytes(range(64)).hex()
-    for name, is_told in (("vic", False), ("ben", False), ("ana", True)):
+    for name, is_told in (("guest", False), ("duty", False), ("chief", True)):
         async with web.visitor(name) as visitor:
             whole = await visitor.get(f"{API}/incidents/{made['alert']}")
             assert (signature in whole.text) == is_told
@@ -75,34 +75,34 @@ async def test_evidence_is_for_officers(web, made):
 
 async def test_actions_are_done_once_and_say_by_whom(web, made):
     number = made["alert"]
-    async with web.visitor("ben") as ben, web.visitor("ana") as ana:
+    async with web.visitor("duty") as duty, web.visitor("chief") as chief:
         path = f"{API}/incidents/{number}"
-        first = (await ben.post(f"{path}/acknowledge")).json()
-        again = (await ana.post(f"{path}/acknowledge")).json()
-        assert (first["is_new"], again["is_new"], again["who"]) == (True, False, "ben")
-        for what, body in (("assign", {"to": "vic"}), ("note", {"text": "Two\nlines."}),
+        first = (await duty.post(f"{path}/acknowledge")).json()
+        again = (await chief.post(f"{path}/acknowledge")).json()
+        assert (first["is_new"], again["is_new"], again["who"]) == (True, False, "duty")
+        for what, body in (("assign", {"to": "guest"}), ("note", {"text": "Two\nlines."}),
                            ("close", {"reason": "other", "text": "Known."}),
                            ("reopen", {"reason": "Again."})):  # fmt: skip
-            answer = await ben.post(f"{path}/{what}", json=body)
+            answer = await duty.post(f"{path}/{what}", json=body)
             assert (answer.status_code, answer.json()["is_new"]) == (200, True)
-        conflict = await ben.post(f"{path}/reopen", json={"reason": "Again."})
+        conflict = await duty.post(f"{path}/reopen", json={"reason": "Again."})
         assert conflict.json()["is_new"] is False
     with web.store.reading() as session:
         row = session.get_one(IncidentRow, number)
-        assert (row.state, row.assigned_to) == ("open", "vic")
+        assert (row.state, row.assigned_to) == ("open", "guest")
 
 
 async def test_a_viewer_may_read_and_no_more(web, made):
-    async with web.visitor("vic") as vic:
+    async with web.visitor("guest") as guest:
         for what, body in (("acknowledge", {}), ("assign", {"to": "x"}), ("note", {"text": "x"}),
                            ("close", {"reason": "other", "text": "x"}),
                            ("reopen", {"reason": "x"})):  # fmt: skip
-            answer = await vic.post(f"{API}/incidents/{made['alert']}/{what}", json=body)
+            answer = await guest.post(f"{API}/incidents/{made['alert']}/{what}", json=body)
             assert (answer.status_code, answer.json()["error"]) == (403, "role")
-        answer = await vic.post(f"{API}/listeners/{'04' * 32}/enrol", json={"name": "x"})
+        answer = await guest.post(f"{API}/listeners/{'04' * 32}/enrol", json={"name": "x"})
         assert answer.status_code == 403
-    async with web.visitor("ben") as ben:
-        answer = await ben.post(f"{API}/listeners/{'04' * 32}/enrol", json={"name": "x"})
+    async with web.visitor("duty") as duty:
+        answer = await duty.post(f"{API}/listeners/{'04' * 32}/enrol", json={"name": "x"})
         assert answer.status_code == 403
     with web.store.reading() as session:
         assert {one.what for one in session.scalars(select(ActionRow))} == {"opened"}
@@ -124,7 +124,7 @@ async def test_a_viewer_may_read_and_no_more(web, made):
         ("PUT", "/incidents/1", {}, 405),
         ("POST", "/incidents/999/acknowledge", None, 404),
         ("POST", "/incidents/1/assign", {"to": 7}, 422),
-        ("POST", "/incidents/1/assign", {"to": "x", "as": "ana"}, 422),
+        ("POST", "/incidents/1/assign", {"to": "x", "as": "chief"}, 422),
         ("POST", "/incidents/1/assign", [], 422),
         ("POST", "/incidents/1/assign", {"to": "\u0000"}, 422),
         ("POST", "/incidents/1/note", {"text": "\ud800"}, 422),
@@ -138,9 +138,9 @@ async def test_a_viewer_may_read_and_no_more(web, made):
     ],
 )
 async def test_what_is_refused_says_why_in_one_form(web, made, method, path, body, status):
-    async with web.visitor("ana") as ana:
+    async with web.visitor("chief") as chief:
         content = None if body is None else json.dumps(body).encode()
-        answer = await ana.request(method, API + path, content=content,
+        answer = await chief.request(method, API + path, content=content,
                                    headers={"content-type": "application/json"})  # fmt: skip
     assert answer.status_code == status, answer.text
     assert set(answer.json()) == {"error", "message"}
@@ -152,42 +152,42 @@ async def test_what_is_refused_says_why_in_one_form(web, made, method, path, bod
              b'{"to": ' + b"9" * 60_000 + b"}"],
 )  # fmt: skip
 async def test_a_body_that_is_none_is_refused(web, made, body):
-    async with web.visitor("ana") as ana:
-        answer = await ana.post(f"{API}/incidents/{made['alert']}/assign", content=body,
+    async with web.visitor("chief") as chief:
+        answer = await chief.post(f"{API}/incidents/{made['alert']}/assign", content=body,
                                 headers={"content-type": "application/json"})  # fmt: skip
     assert answer.status_code in (400, 422)
     assert set(answer.json()) == {"error", "message"}
 
 
 async def test_a_refusal_quotes_nothing_that_was_sent(web, made):
-    async with web.visitor("ana") as ana:
-        answer = await ana.post(f"{API}/incidents/6/assign", json={"password": "my secret words"})
+    async with web.visitor("chief") as chief:
+        answer = await chief.post(f"{API}/incidents/6/assign", json={"password": "my secret words"})
     assert "secret" not in answer.text
 
 
 async def test_a_body_that_is_too_long_is_cut(web, made):
-    async with web.visitor("ana") as ana:
-        answer = await ana.post(f"{API}/incidents/6/note", json={"text": "x" * 70_000})
+    async with web.visitor("chief") as chief:
+        answer = await chief.post(f"{API}/incidents/6/note", json={"text": "x" * 70_000})
     assert (answer.status_code, answer.json()["error"]) == (413, "size")
 
 
 async def test_listeners_are_listed_and_enrolled(web, made):
     key = "mqtt:home/OMG_ESP32/BTtoMQTT"
-    async with web.visitor("ana") as ana:
-        answer = await ana.post(f"{API}/listeners/{key}/enrol", json={"name": "attic"})
+    async with web.visitor("chief") as chief:
+        answer = await chief.post(f"{API}/listeners/{key}/enrol", json={"name": "attic"})
         assert (answer.status_code, answer.json()["name"]) == (200, "attic")
-        found = (await ana.get(f"{API}/listeners")).json()
+        found = (await chief.get(f"{API}/listeners")).json()
     assert found["left_out"] == 0
     assert [one["name"] for one in found["items"] if one["is_enrolled"]] == [
         "attic", "bus station", "east gate", "kitchen",
     ]  # fmt: skip
     with web.store.reading() as session:
-        assert session.get_one(ListenerRow, key).enrolled_by == "ana"
+        assert session.get_one(ListenerRow, key).enrolled_by == "chief"
 
 
 async def test_health_tells_what_waits(web, made):
-    async with web.visitor("vic") as vic:
-        found = (await vic.get(f"{API}/health")).json()
+    async with web.visitor("guest") as guest:
+        found = (await guest.get(f"{API}/health")).json()
     assert found["waiting"] == {"groups": 0, "oldest_group_ms": None, "messages": 0}
     assert found["listeners"]["enrolled"] == 3
     assert found["incidents"]["ALERT"]["open"] == 2
@@ -197,8 +197,8 @@ async def test_health_tells_what_waits(web, made):
 
 
 async def test_the_description_is_whole(web):
-    async with web.visitor("vic") as vic:
-        found = (await vic.get(f"{API}/openapi.json")).json()
+    async with web.visitor("guest") as guest:
+        found = (await guest.get(f"{API}/openapi.json")).json()
     assert {"/deliver", "/health", f"{API}/incidents", f"{API}/incidents/{{number}}/close"} <= set(
         found["paths"]
     )

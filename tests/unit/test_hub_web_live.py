@@ -103,11 +103,11 @@ async def test_a_stream_ends_with_its_login(tmp_path, monkeypatch):
     monkeypatch.setattr(web_live, "RECHECK_S", 0)
     web = PaperWeb(tmp_path)
     live = Live(web.store.change, poll_s=0.001, beat_s=0.01)
-    session = sessions.begin(web.store, web.users["ana"])
+    session = sessions.begin(web.store, web.users["chief"])
     async with aclosing(web_live._events(live, web.hub, session)) as events:
         told = [await anext(events) for _ in range(30)]
         assert set(told) == {"event: changed\ndata: 0\n\n", "event: beat\ndata: 0\n\n"}
-        accounts.disable(web.store, "ana")
+        accounts.disable(web.store, "chief")
         told = [one async for one in events]
     assert told[-1] == "event: over\ndata: 0\n\n"
     assert live.crowd._each == {}
@@ -117,7 +117,7 @@ async def test_a_stream_keeps_nobody_logged_in(tmp_path, monkeypatch):
     monkeypatch.setattr(web_live, "RECHECK_S", 0)
     web = PaperWeb(tmp_path)
     live = Live(web.store.change, poll_s=0.001, beat_s=0.001)
-    session = sessions.begin(web.store, web.users["ana"])
+    session = sessions.begin(web.store, web.users["chief"])
     async with aclosing(web_live._events(live, web.hub, session)) as events:
         await anext(events)
         web.store.clock[0] += sessions.IDLE_MS
@@ -130,7 +130,7 @@ async def test_a_stream_keeps_nobody_logged_in(tmp_path, monkeypatch):
 async def test_one_user_has_so_many_streams(tmp_path):
     web = PaperWeb(tmp_path)
     live = Live(web.store.change, poll_s=0.001, beat_s=60)
-    session = sessions.begin(web.store, web.users["ana"])
+    session = sessions.begin(web.store, web.users["chief"])
     streams = [web_live._events(live, web.hub, session) for _ in range(13)]
     told = [await anext(one) for one in streams]
     assert [one.split("\n")[0] for one in told] == ["event: changed"] * 12 + ["event: crowded"]
@@ -142,5 +142,5 @@ async def test_one_user_has_so_many_streams(tmp_path):
 async def test_a_hub_that_goes_down_begins_no_stream(tmp_path):
     web = PaperWeb(tmp_path)
     web.app.state.live.stop()
-    async with web.visitor("ana") as ana:
-        assert (await ana.get("/live")).status_code == 503
+    async with web.visitor("chief") as chief:
+        assert (await chief.get("/live")).status_code == 503

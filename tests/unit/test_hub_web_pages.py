@@ -34,7 +34,7 @@ def title_of(page):
     return html.unescape(page.text.split("<title>", 1)[1].split("</title>", 1)[0])
 
 
-async def read(web, path, name="ana"):
+async def read(web, path, name="chief"):
     async with web.visitor(name) as visitor:
         page = await visitor.get(path)
         assert page.status_code == 200, page.text
@@ -123,7 +123,7 @@ async def test_evidence_is_for_officers(web, made):
     path = f"/incidents/{made['alert']}"
     signature = bytes(range(64)).hex()
     assert signature in (await read(web, path)).text
-    for name in ("ben", "vic"):
+    for name in ("duty", "guest"):
         page = (await read(web, path, name)).text
         assert signature not in page
         assert "0000000000000000" not in page
@@ -177,7 +177,7 @@ async def test_a_new_alert_is_pointed_at_from_wherever_one_is(web, made):
 # acting
 
 
-async def act(web, number, what, name="ben", **fields):
+async def act(web, number, what, name="duty", **fields):
     async with web.visitor(name) as visitor:
         fields["csrf"] = visitor.headers["x-csrf-token"]
         return await visitor.post(f"/incidents/{number}/{what}", data=fields)
@@ -187,23 +187,23 @@ async def test_a_responder_takes_gives_notes_closes_and_opens_again(web, made):
     number, changed = made["alert"], []
     object.__setattr__(web.hub, "changed", lambda session, row, what: changed.append(what))
     for what, fields in (
-        ("acknowledge", {}), ("assign", {"to": "vic"}), ("note", {"text": "On the way.\r\nTwo."}),
+        ("acknowledge", {}), ("assign", {"to": "guest"}), ("note", {"text": "On the way.\r\nTwo."}),
         ("close", {"reason": "help arrived", "text": ""}), ("reopen", {"text": "Too early."}),
     ):  # fmt: skip
         answer = await act(web, number, what, **fields)
         assert (answer.status_code, answer.headers["location"]) == (303, f"/incidents/{number}")
     assert changed == ["acknowledged", "assigned", "noted", "closed", "reopened"]
     text = text_of(await read(web, f"/incidents/{number}"))
-    for part in ("acknowledged by ben", "assigned by ben to vic", "On the way. Two.",
-                 "closed by ben : help arrived", "reopened by ben : Too early."):  # fmt: skip
+    for part in ("acknowledged by duty", "assigned by duty to guest", "On the way. Two.",
+                 "closed by duty : help arrived", "reopened by duty : Too early."):  # fmt: skip
         assert part.replace(" :", ":") in text, part
 
 
 async def test_a_viewer_changes_nothing_and_is_offered_nothing(web, made):
-    page = await read(web, f"/incidents/{made['alert']}", "vic")
+    page = await read(web, f"/incidents/{made['alert']}", "guest")
     assert page.text.count("<form") == 1  # logging out
     for what in ("acknowledge", "assign", "note", "close", "reopen"):
-        answer = await act(web, made["alert"], what, "vic", to="x", text="x", reason="other")
+        answer = await act(web, made["alert"], what, "guest", to="x", text="x", reason="other")
         assert answer.status_code == 403
         assert "this takes a responder" in answer.text
     with web.store.reading() as session:
@@ -240,10 +240,10 @@ async def test_an_incident_that_is_none_cannot_be_acted_on(web, made, number):
 
 async def test_an_officer_enrols_a_listener_and_a_responder_does_not(web, made):
     key = "04" * 32
-    for name, status in (("ben", 403), ("ana", 303)):
+    for name, status in (("duty", 403), ("chief", 303)):
         async with web.visitor(name) as visitor:
             page = await visitor.get("/listeners")
-            assert ('action="/listeners/enrol"' in page.text) == (name == "ana")
+            assert ('action="/listeners/enrol"' in page.text) == (name == "chief")
             answer = await visitor.post("/listeners/enrol", data={
                 "csrf": visitor.headers["x-csrf-token"], "listener": key, "name": "roof",
             })  # fmt: skip
@@ -252,10 +252,10 @@ async def test_an_officer_enrols_a_listener_and_a_responder_does_not(web, made):
                 "csrf": visitor.headers["x-csrf-token"], "listener": "mqtt:home/OMG_ESP32/BTtoMQTT",
                 "name": "kitchen",
             })  # fmt: skip
-            assert taken.status_code == (403 if name == "ben" else 409)
+            assert taken.status_code == (403 if name == "duty" else 409)
     with web.store.reading() as session:
         row = session.get_one(ListenerRow, key)
-        assert (row.name, row.enrolled_by) == ("roof", "ana")
+        assert (row.name, row.enrolled_by) == ("roof", "chief")
 
 
 # long lists

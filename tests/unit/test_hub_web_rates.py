@@ -53,19 +53,19 @@ def test_failures_wait_longer_each_time(clock):
     attempts = Attempts(lambda: clock[0])
     waits = []
     for _ in range(11):
-        attempts.begin("ana")
-        waits.append(attempts.wait_s("ana"))
+        attempts.begin("chief")
+        waits.append(attempts.wait_s("chief"))
         clock[0] += waits[-1]
     assert waits == [0, 0, 0, 0, 60, 120, 240, 480, 900, 900, 900]
-    assert attempts.wait_s("ben") == 0
+    assert attempts.wait_s("duty") == 0
 
 
 def test_many_at_once_are_not_many_for_free(clock):
     attempts = Attempts(lambda: clock[0])
     allowed = 0
     for _ in range(100):
-        if attempts.wait_s("ana") == 0:
-            attempts.begin("ana")
+        if attempts.wait_s("chief") == 0:
+            attempts.begin("chief")
             allowed += 1
     assert allowed == 5
 
@@ -84,18 +84,18 @@ def test_a_guesser_with_a_login_of_its_own_gains_nothing(clock):
 def test_few_failures_are_forgotten_after_a_minute_and_many_later(clock):
     attempts = Attempts(lambda: clock[0])
     for _ in range(4):
-        attempts.begin("ana")
+        attempts.begin("chief")
     clock[0] += 60
     for _ in range(4):
-        attempts.begin("ana")
-        assert attempts.wait_s("ana") == 0
-    attempts.begin("ana")
+        attempts.begin("chief")
+        assert attempts.wait_s("chief") == 0
+    attempts.begin("chief")
     clock[0] += 1799
-    attempts.begin("ana")
-    assert attempts.wait_s("ana") == 120
+    attempts.begin("chief")
+    assert attempts.wait_s("chief") == 120
     clock[0] += 1800
-    attempts.begin("ana")
-    assert attempts.wait_s("ana") == 0
+    attempts.begin("chief")
+    assert attempts.wait_s("chief") == 0
 
 
 def test_a_crowd_has_places_and_gives_them_back():
