@@ -57,15 +57,17 @@ class Resolver:
         lines: Mapping[tuple[str, int], Sequence[tuple[int, int, int]]] | None = None,
         *,
         window: int = WINDOW,
+        behind: int = 1,
     ) -> None:
         """Watch some beacons.
 
         watched: for each beacon the first event that can be resolved, with its key: usually 1.
         lines: by (beacon id, event) the (t_ms, slot, seq) held as genuine so far, so that a
-        restart forgets no replay. window: events beyond the newest to expect, at least 2.
+        restart forgets no replay. window: events beyond the newest to expect, at least 2; behind:
+        events before it to recognise, at least 1.
         """
         self.counts: Counter[str] = Counter()
-        self._watch = Watch(window)
+        self._watch = Watch(window, behind)
         self._waiting = Waiting(
             self.counts, "alerts", _WAITING_PER_MINUTE, _WAITING_MOST, group=_RID_AT
         )
@@ -101,6 +103,10 @@ class Resolver:
             if event_keys is not None:
                 self._pages.recall(event_keys, one.slot, one.rid, one.status,
                                    (one.first_ms, one.last_ms), one.is_verified)  # fmt: skip
+
+    def let_go(self, anchors: Mapping[str, EventKeys]) -> None:
+        """Forget the keys of all events before these, by beacon id."""
+        self._watch.let_go(anchors)
 
     def keep_page(self, heard: Heard) -> None:
         """Let a page wait that was nobody's before a restart: all there was has been tried."""

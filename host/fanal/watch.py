@@ -56,13 +56,15 @@ class Beacon:
 
 
 class Watch:
-    """The table of identifiers: per beacon the newest event, the one before and the next ones.
+    """The table of identifiers: per beacon the newest event, those before and the next ones.
 
-    About 100 KB for each beacon with a window of two.
+    About 100 KB for each beacon with a window of two and one event before the newest.
     """
 
-    def __init__(self, window: int) -> None:
+    def __init__(self, window: int, behind: int = 1) -> None:
+        """window, behind: events after and before the newest one; none before a beacon's anchor."""
         self._window = window
+        self._behind = behind
         self._table: dict[bytes, Candidate | list[Candidate]] = {}
         self.beacons: list[Beacon] = []
 
@@ -92,12 +94,20 @@ class Watch:
         event.beacon.newest = event.number
         return self._fill(event.beacon, {})
 
+    def let_go(self, anchors: Mapping[str, EventKeys]) -> None:
+        """Give up all events before these, by beacon id, and their keys."""
+        for beacon in self.beacons:
+            anchor = anchors.get(beacon.anchor.beacon_id)
+            if anchor is not None and anchor.event > beacon.anchor.event:
+                beacon.anchor = anchor
+                self._fill(beacon, {})
+
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
         return beacon.newest + self._window
 
     def _fill(self, beacon: Beacon, lines: Mapping[int, Sequence[Entry]]) -> list[Event]:
-        first = max(beacon.newest - 1, beacon.anchor.event)
+        first = max(beacon.newest - self._behind, beacon.anchor.event)
         added = []
         for number in range(first, self.last(beacon) + 1):
             if number not in beacon.events:

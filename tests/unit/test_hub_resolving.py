@@ -7,7 +7,7 @@ import threading
 import pytest
 from fanal.error import EnvironmentFault, FanalError, IntegrityError
 from fanal.heard import Heard, Receipt
-from fanal.hub import heard_rows, resolving
+from fanal.hub import anchors, heard_rows, resolving
 from fanal.hub.inbox import Inbox, Incoming, Taken
 from fanal.hub.keys import HubKeys, open_anchor
 from fanal.hub.resolving import Resolving
@@ -210,7 +210,7 @@ def test_what_is_over_cannot_be_read_with_what_the_hub_still_has(hub, tmp_path):
     first_anchor = next(row.anchor for row in before if row.id == beacon.id)
     for number in (1, 2, 5):
         take(hub, LISTENERS[0].heard(heard(beacon.alert(number), T0 + number * HOUR_MS)))
-        finish(worker(hub, patience_ms=0))
+        finish(worker(hub, patience_ms=0, late_ms=0))
         (row,) = [row for row in rows(hub, BeaconRow) if row.id == beacon.id]
         assert (row.newest_event, row.anchor_event) == (number, max(1, number - 1))
         key = open_anchor(KEYS.storage, row.id, row.anchor_event, row.anchor)
@@ -219,8 +219,68 @@ def test_what_is_over_cannot_be_read_with_what_the_hub_still_has(hub, tmp_path):
         connection.exec_driver_sql("PRAGMA wal_checkpoint(TRUNCATE)")
     assert first_anchor not in (tmp_path / "hub.db").read_bytes()
     take(hub, LISTENERS[0].heard(heard(beacon.alert(3), T0 + 6 * HOUR_MS)))
-    finish(worker(hub, patience_ms=0))
+    finish(worker(hub, patience_ms=0, late_ms=0))
     assert {row.event for row in rows(hub, IncidentRow)} == {1, 2, 5}
+
+
+@pytest.mark.parametrize("restarts", [False, True])
+def test_a_volunteer_without_a_network_brings_older_events_days_later(hub, restarts):
+    """The newest event is known for days when those before it come in, in the order of hearing."""
+    beacon, one = hub.beacons[0], worker(hub, patience_ms=0)
+    before = [heard(beacon.alert(n, age_s), T0 + n * HOUR_MS + 1000 * age_s)
+              for n in (1, 2, 3) for age_s in (0, 2)]  # fmt: skip
+    hub.now_ms = T0 + 5 * HOUR_MS
+    take(hub, LISTENERS[0].heard(heard(beacon.alert(5), hub.now_ms)))
+    finish(one)
+    hub.now_ms += 6 * 24 * HOUR_MS
+    if restarts:
+        one = worker(hub, patience_ms=0)
+    take(hub, LISTENERS[1].heard(*before, sent_ms=hub.now_ms))
+    finish(one)
+    assert [(row.event, row.sightings, row.is_replay, row.first_heard_ms)
+            for row in sorted(rows(hub, IncidentRow), key=lambda row: row.event)] == [
+        (1, 2, False, T0 + 1 * HOUR_MS), (2, 2, False, T0 + 2 * HOUR_MS),
+        (3, 2, False, T0 + 3 * HOUR_MS), (5, 1, False, T0 + 5 * HOUR_MS),
+    ]  # fmt: skip
+    assert all(row.first_received_ms == hub.now_ms
+               for row in rows(hub, IncidentRow) if row.event < 5)  # fmt: skip
+
+
+def test_keys_are_let_go_of_when_nothing_more_can_come(hub, tmp_path):
+    beacon, one = hub.beacons[0], worker(hub)
+    take(hub, LISTENERS[0].heard(heard(beacon.alert(5), T0)))
+    finish(one)
+
+    def anchor() -> int:
+        (row,) = [row for row in rows(hub, BeaconRow) if row.id == beacon.id]
+        assert open_anchor(KEYS.storage, row.id, row.anchor_event, row.anchor) == beacon.key(
+            row.anchor_event
+        )
+        return row.anchor_event
+
+    hub.now_ms += anchors.LATE_MS - 1000
+    finish(one)
+    assert anchor() == 1
+    hub.now_ms += 600_000
+    finish(one)
+    assert anchor() == 4
+    hub.now_ms += 1000
+    take(hub, LISTENERS[0].heard(heard(beacon.alert(3), T0 + 1000)))
+    finish(one)
+    assert [row.event for row in rows(hub, IncidentRow)] == [5], "not in memory either"
+
+
+def test_no_beacon_has_more_than_so_many_events_in_memory(hub):
+    beacon, one = hub.beacons[3], worker(hub)
+    take(hub, LISTENERS[0].heard(heard(beacon.alert(400), T0)))
+    finish(one)
+    for number, comes in (
+        (400 - anchors.MOST_BEHIND - 1, False),
+        (400 - anchors.MOST_BEHIND, True),
+    ):
+        take(hub, LISTENERS[0].heard(heard(beacon.alert(number), T0 - HOUR_MS)))
+        finish(one)
+        assert (number in {row.event for row in rows(hub, IncidentRow)}) == comes
 
 
 def test_a_beacon_enrolled_later_is_found_in_what_waited_once(hub):
@@ -411,8 +471,9 @@ def test_the_ratchet_goes_as_far_as_it_must(hub):
     take(hub, LISTENERS[0].heard(heard(far.alert(400), T0)))
     finish(worker(hub))
     (row,) = [row for row in rows(hub, BeaconRow) if row.id == far.id]
-    key = open_anchor(KEYS.storage, row.id, 399, row.anchor)
-    assert keys.next_event_key(key) == far.key(400)
+    first = 400 - anchors.MOST_BEHIND
+    key = open_anchor(KEYS.storage, row.id, first, row.anchor)
+    assert keys.next_event_key(key) == far.key(first + 1)
 
 
 def test_a_store_of_its_own_sees_the_same(hub, deliveries, undisturbed):

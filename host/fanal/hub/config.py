@@ -38,7 +38,8 @@ class Limits:
 
     listener_frames: of one enrolled listener; unconfirmed_listener_frames: of one that is not;
     unconfirmed_frames: of all those together; address_deliveries: by HTTP from one address;
-    intake_mib: what may wait to be opened.
+    intake_mib: what may wait to be opened. late_days: how late an event that is over may still
+    be heard of, see `anchors`.
     """
 
     listener_frames: int = 6000
@@ -46,6 +47,7 @@ class Limits:
     unconfirmed_frames: int = 3000
     address_deliveries: int = 600
     intake_mib: int = 32
+    late_days: int = 7
 
 
 @dataclass(frozen=True)
@@ -190,6 +192,7 @@ def _limits(table: Table) -> Limits:
         table.number("unconfirmed_frames", usual.unconfirmed_frames, 0, most),
         table.number("address_deliveries", usual.address_deliveries, 1, most),
         table.number("intake_mib", usual.intake_mib, 1, 1024),
+        table.number("late_days", usual.late_days, 0, 90),
     )  # fmt: skip
     table.done()
     return limits

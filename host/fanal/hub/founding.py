@@ -70,6 +70,7 @@ TEMPLATE = """\
 # unconfirmed_frames = 3000                # a minute, of all that are not enrolled
 # address_deliveries = 600                 # a minute, by HTTP from one address
 # intake_mib = 32
+# late_days = 7                            # how late an event that is over may still come in
 """
 
 

@@ -5,7 +5,7 @@ on exactly where the last commit was.
 """
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 
 from fanal_protocol import keys
@@ -16,6 +16,7 @@ from sqlalchemy.orm import Session
 from fanal.error import IntegrityError
 from fanal.event_keys import EventKeys
 from fanal.hub import heard_rows
+from fanal.hub.anchors import MOST_BEHIND
 from fanal.hub.keys import open_anchor
 from fanal.hub.store import BEACONS
 from fanal.hub.tables import BeaconRow, IncidentRow, MetaRow, SightingRow, SignatureRow
@@ -43,13 +44,19 @@ class Mind:
     first: Taking
     damaged: list[str] = field(default_factory=list)
 
-    def advanced(self, beacon_id: str, event: int) -> EventKeys:
-        """Return the anchor of a beacon whose newest event is `event`: the event before it."""
+    def keys_of(self, beacon_id: str, event: int) -> EventKeys:
+        """Return the keys of an event of a beacon, not before its anchor."""
         anchor = self.anchors[beacon_id]
         number, key = anchor.event, anchor.event_key
-        for _ in range(max(1, event - 1) - number):
+        for _ in range(event - number):
             number, key = number + 1, keys.next_event_key(key)
         return anchor.later(number, key)
+
+    def let_go(self, anchors: Mapping[str, EventKeys]) -> None:
+        """Forget the keys of all events before these, by beacon id."""
+        if anchors:
+            self.anchors.update(anchors)
+            self.resolver.let_go(anchors)
 
 
 def enrolment(session: Session) -> int:
@@ -75,7 +82,7 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
             anchors[row.id] = EventKeys(row.id, row.public_key, row.anchor_event, key)
     if damaged and not anchors:
         open_anchor(storage, beacons[0].id, beacons[0].anchor_event, beacons[0].anchor)
-    resolver = Resolver([])
+    resolver = Resolver([], behind=MOST_BEHIND)
     lines = _lines(session)
     watched = list(anchors.values())
     for at in range(0, len(watched), _AT_ONCE):
@@ -104,7 +111,7 @@ def _lines(session: Session) -> dict[tuple[str, int], list[tuple[int, int, int]]
         select(SightingRow.beacon, SightingRow.event, SightingRow.heard_ms, SightingRow.slot,
                SightingRow.seq)
         .join(BeaconRow, BeaconRow.id == SightingRow.beacon)
-        .where(BeaconRow.newest_event > 0, SightingRow.event >= BeaconRow.newest_event - 1,
+        .where(SightingRow.event >= BeaconRow.anchor_event,
                SightingRow.verdict.in_((FRESH, LATE)))
         .order_by(SightingRow.id)
     )  # fmt: skip
@@ -128,7 +135,7 @@ def _seen(session: Session, now_ms: int) -> list[Seen]:
         select(*of_slot, SightingRow.rid, SightingRow.status, func.min(SightingRow.heard_ms),
                func.max(SightingRow.heard_ms))
         .join(BeaconRow, BeaconRow.id == SightingRow.beacon)
-        .where(SightingRow.event >= BeaconRow.newest_event - 1,
+        .where(SightingRow.event >= BeaconRow.anchor_event,
                SightingRow.received_ms >= now_ms - KEPT_MS)
         .group_by(*of_slot, SightingRow.rid, SightingRow.status, half_hour)
     )  # fmt: skip

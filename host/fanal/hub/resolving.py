@@ -18,8 +18,10 @@ from sqlalchemy import Row, delete, select, update
 from sqlalchemy.orm import Session
 
 from fanal.error import FanalError
+from fanal.event_keys import EventKeys
 from fanal.heard import Heard, Receipt
 from fanal.hub import heard_rows
+from fanal.hub.anchors import LATE_MS, due
 from fanal.hub.incidents import Changed, Incidents
 from fanal.hub.keys import seal_anchor
 from fanal.hub.recall import Mind, enrolment, recall
@@ -53,8 +55,8 @@ class Storage(Protocol):
 class Resolving:
     """One worker that resolves. For one thread.
 
-    worker: its name, for people. changed: see `Incidents`. on_trouble: told what failed; the work
-    goes on.
+    worker: its name, for people. late_ms: see `anchors`. changed: see `Incidents`. on_trouble:
+    told what failed; the work goes on.
     """
 
     def __init__(
@@ -64,6 +66,7 @@ class Resolving:
         worker: str,
         *,
         changed: Changed | None = None,
+        late_ms: int = LATE_MS,
         patience_ms: int = PATIENCE_MS,
         on_trouble: Callable[[Exception], None] = lambda _: None,
     ) -> None:
@@ -72,6 +75,7 @@ class Resolving:
         # two that run under one name must not take each other for themselves
         self._worker = f"{worker[:23]}-{secrets.token_hex(4)}"
         self._changed = changed
+        self._late_ms = late_ms
         self._patience_ms = patience_ms
         self._on_trouble = on_trouble
         self._mind: Mind | None = None
@@ -151,11 +155,14 @@ class Resolving:
         if taking.woken:
             with self._store.reading() as session:
                 taking.take_others(lambda rids: heard_rows.alerts_of(session, rids))
-        if done or taking:
+        if done or taking or self._is_time_to_forget():
             self._write(mind, done, taking)
         else:
             self._renew()
         return taking.frames if self._mind is mind else 0
+
+    def _is_time_to_forget(self) -> bool:
+        return abs(self._store.now_ms() - self._forgot_ms) >= _FORGET_EVERY_MS
 
     def _wake(self) -> bool:
         """Take the turn and learn all there is to know; return whether the turn was to be had."""
@@ -190,9 +197,11 @@ class Resolving:
             heard_rows.drop_alerts(session, taking.woken)
             self._incidents.apply(session, taking.outcomes)
             heard_rows.drop_pages(session, taking.owners.values())
-            newest = self._advance(session, mind, taking)
+            newest = _advance(session, mind, taking)
             session.execute(delete(InboxRow).where(InboxRow.id.in_(done)))
-            if abs(now_ms - self._forgot_ms) >= _FORGET_EVERY_MS:
+            is_time = self._is_time_to_forget()
+            anchors = self._let_go(session, mind, now_ms) if newest or is_time else {}
+            if is_time:
                 self._forgot_ms = now_ms
                 heard_rows.forget(session, now_ms)
                 _forget_received(session, now_ms)
@@ -201,24 +210,38 @@ class Resolving:
                 touch(session)
         self._at_ms = now_ms
         mind.newest.update(newest)
+        mind.let_go(anchors)
 
-    def _advance(self, session: Session, mind: Mind, taking: Taking) -> dict[str, int]:
-        """Let go of the keys of events that are over; return the newest events."""
-        newest: dict[str, int] = {}
-        for seen in taking.outcomes:
-            if isinstance(seen, Sighting) and seen.verdict != REPLAY:
-                known = newest.get(seen.beacon_id, mind.newest[seen.beacon_id])
-                if seen.event > known:
-                    newest[seen.beacon_id] = seen.event
-        for beacon_id, event in sorted(newest.items()):
-            anchor = mind.anchors[beacon_id] = mind.advanced(beacon_id, event)
-            sealed = seal_anchor(self._storage, beacon_id, anchor.event, anchor.event_key)
-            session.execute(
-                update(BeaconRow)
-                .where(BeaconRow.id == beacon_id, BeaconRow.newest_event < event)
-                .values(newest_event=event, anchor_event=anchor.event, anchor=sealed)
-            )  # fmt: skip
-        return newest
+    def _let_go(self, session: Session, mind: Mind, now_ms: int) -> dict[str, EventKeys]:
+        """Keep the keys of events that may still come, and no others; return what moved."""
+        moved = {}
+        for beacon_id, event in sorted(due(session, now_ms, self._late_ms).items()):
+            if beacon_id in mind.anchors:
+                anchor = moved[beacon_id] = mind.keys_of(beacon_id, event)
+                sealed = seal_anchor(self._storage, beacon_id, event, anchor.event_key)
+                session.execute(
+                    update(BeaconRow)
+                    .where(BeaconRow.id == beacon_id, BeaconRow.anchor_event < event)
+                    .values(anchor_event=event, anchor=sealed)
+                )  # fmt: skip
+        return moved
+
+
+def _advance(session: Session, mind: Mind, taking: Taking) -> dict[str, int]:
+    """Write the newest events, and return those that are newer than before."""
+    newest: dict[str, int] = {}
+    for seen in taking.outcomes:
+        if isinstance(seen, Sighting) and seen.verdict != REPLAY:
+            known = newest.get(seen.beacon_id, mind.newest[seen.beacon_id])
+            if seen.event > known:
+                newest[seen.beacon_id] = seen.event
+    for beacon_id, event in sorted(newest.items()):
+        session.execute(
+            update(BeaconRow)
+            .where(BeaconRow.id == beacon_id, BeaconRow.newest_event < event)
+            .values(newest_event=event)
+        )  # fmt: skip
+    return newest
 
 
 _INBOX = (

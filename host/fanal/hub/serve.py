@@ -39,6 +39,7 @@ Say = Callable[[str], None]
 
 _WATCH_EVERY_S = 2.0
 _GOODBYE_S = 5
+_DAY_MS = 24 * 3600 * 1000
 _LOOPBACK = "127.0.0.1,::1"
 _BACKLOG = 512
 _ENDS = (signal.SIGINT, signal.SIGTERM)
@@ -88,6 +89,7 @@ class Worker:
         self.hub = Hub(store, config, held, opener, intake, self._notices.incident_changed)
         self._resolving = Resolving(
             store, held, name, changed=self._notices.incident_changed,
+            late_ms=config.limits.late_days * _DAY_MS,
             on_trouble=lambda problem: self._tell("resolving", _sentence(problem)),
         )  # fmt: skip
         self._subscriber: Subscriber | None = None
