@@ -2,7 +2,7 @@
 
 import pytest
 from fanal.heard import Heard
-from fanal.hub import actions
+from fanal.hub import actions, escalation
 from fanal.hub.inbox import Inbox, Incoming, Taken
 from fanal.hub.resolving import Resolving
 from fanal.hub.tables import (
@@ -376,6 +376,51 @@ def test_what_was_closed_as_less_than_it_is_opens_again(scene, what):
     scene.hear(scene.alert(2))
     assert (scene.incident.state, scene.incident.kind) == (OPEN, "ALERT")
     assert scene.told == [(1, "reopened")]
+
+
+@pytest.mark.parametrize("what", [{"activation": alert.SELF_TEST}, {"drill": True}])
+def test_an_alert_that_was_acknowledged_as_less_is_nobodys_yet(scene, what):
+    """And whoever has to be called is called as for any other alert, from now on."""
+    scene.hear(scene.alert(0, **what))
+    actions.acknowledge(scene.hub.store, scene.incident.id, "a responder")
+    with scene.hub.store.writing() as session:
+        session.get_one(IncidentRow, scene.incident.id).escalation = 1
+    scene.told.clear()
+    scene.hear(scene.alert(2, **what))
+    assert scene.incident.state == TAKEN
+    scene.hear(scene.alert(400), received_ms=T0 + HOUR_MS)
+    row = scene.incident
+    assert (row.kind, row.state, row.acknowledged_ms, row.escalation) == ("ALERT", OPEN, None, 0)
+    assert scene.told == [(1, "reopened")]
+    who, done, detail = scene.timeline()[-1]
+    assert (who, done) == ("hub", "reopened") and "more than" in detail
+    called = []
+    for after_ms in (119_000, 120_000):
+        called.append(escalation.step(scene.hub.store, (120,), T0 + HOUR_MS + after_ms))
+    assert called == [0, 1]
+    # once: whoever acknowledges it now knows what it is
+    actions.acknowledge(scene.hub.store, row.id, "a responder")
+    scene.hear(scene.alert(402), scene.alert(404, **what))
+    assert scene.incident.state == TAKEN
+
+
+def test_a_test_that_was_acknowledged_and_is_a_drill_stays_so(scene):
+    scene.hear(scene.alert(0, activation=alert.SELF_TEST))
+    actions.acknowledge(scene.hub.store, scene.incident.id, "a responder")
+    scene.hear(scene.alert(2, drill=True))
+    assert (scene.incident.kind, scene.incident.state) == ("DRILL", TAKEN)
+
+
+def test_replays_that_were_acknowledged_do_not_hide_the_true_one(scene):
+    scene.hear(heard(scene.beacon.alert(2), T0 + HOUR_MS))
+    scene.hear(scene.alert(40, late_s=7200), received_ms=T0 + 3 * HOUR_MS)
+    number = scene.rows(IncidentRow)[1].id
+    actions.acknowledge(scene.hub.store, number, "a responder")
+    scene.told.clear()
+    scene.hear(scene.alert(4), by=scene.two, received_ms=T0 + 4 * HOUR_MS)
+    row = scene.rows(IncidentRow)[1]
+    assert (row.is_replay, row.state, row.acknowledged_ms) == (False, OPEN, None)
+    assert scene.told == [(1, "opened")]
 
 
 def test_an_acknowledged_one_stays_so(scene):

@@ -6,7 +6,8 @@ are those of genuine alerts.
 
 Closed stays closed, and goes on to collect what is heard. The hub reopens it if an alert heard
 after the closing says that somebody squeezed once more (the phase is back from track to alert), or
-if what was closed as a replay, a drill or a test turns out to be more than that.
+if what was closed as a replay, a drill or a test turns out to be more than that. What was
+acknowledged as less than an alert is opened again when it is one: of that nobody knows yet.
 
 Whoever caught one true alert can send it for ever. So of what strangers repeat, only so much is
 kept of one incident; the first of each alert always is.
@@ -57,7 +58,7 @@ from fanal.position import Position
 from fanal.sighting import ALERT, DRILL, TEST, CrumbFound, Outcome, Sighting, SignatureVerified
 
 HUB = "hub"
-SQUEEZED_AGAIN, IS_MORE = "squeezed again", "it is more than what it was closed as"
+SQUEEZED_AGAIN, IS_MORE = "squeezed again", "it is more than what it was taken for"
 
 MOST_REPEATED = 10_000  # duplicates and replays of one incident, from listeners not enrolled
 
@@ -265,13 +266,14 @@ def _add_found(session: Session, works: dict[Event, _Work], outcomes: Sequence[O
 
 
 def _reopens(session: Session, work: _Work) -> str:
-    """Return why a closed incident is opened again, "" if it stays as it is."""
+    """Return why an incident is opened again that somebody took or closed, "" if it is not."""
     row = work.row
-    if row.state != DONE or work.is_new:
+    if row.state == OPEN or work.is_new:
         return ""
-    if work.is_again or row.kind != work.was.kind:
+    is_more = work.is_again or row.kind != work.was.kind
+    if is_more and (row.state == DONE or row.kind == ALERT):
         return IS_MORE
-    if work.squeezed_ms is None:
+    if row.state != DONE or work.squeezed_ms is None:
         return ""
     closing = last_action(session, row.id, CLOSED)
     return SQUEEZED_AGAIN if closing is None or work.squeezed_ms > closing.at_ms else ""
