@@ -9,6 +9,8 @@ group waited, and how the listener is. A delivery without groups is a heartbeat.
     delivery = "FANAL\\x01" || (u32(length) || age file) for the postmark, then for each group
     age file of: signature (64 bytes) || JSON, padded with spaces
 
+An age file's header has at most 1024 bytes and 4 stanzas, so that nobody can make reading it slow.
+
 The signature is Ed25519 by the listener's key over "fanal/1 postmark" or "fanal/1 group" and the
 JSON. Lengths are padded so that neither a disk nor a broker sees how much was heard.
 """
@@ -40,6 +42,9 @@ _PADDED_TO = {_GROUP: 1024, _POSTMARK: 256}
 _SIGNATURE_BYTES = 64
 _MOST_COUNTS = 32
 _MOST_MS = 1 << 53  # what a JSON number holds exactly
+_AGE = b"age-encryption.org/v1\n"
+_MOST_HEADER_BYTES = 1024  # of an age file; what a Sealer makes has less than 300
+_MOST_STANZAS = 4
 
 
 class EnvelopeError(FanalError):
@@ -237,6 +242,7 @@ class Opener:
 
     def _opened(self, kind: str, sealed: bytes) -> tuple[dict[str, Any], bytes]:
         """Return the content of one age file, and the key of the listener that signed it."""
+        _require_short_header(sealed)
         try:
             plain: bytes = pyrage.decrypt(sealed, [self._identity])
         except pyrage.DecryptError:
@@ -273,6 +279,18 @@ def split(data: bytes) -> list[bytes]:
     if not 1 <= len(files) <= 1 + MOST_GROUPS:
         raise EnvelopeError("form", f"A delivery has a postmark and at most {MOST_GROUPS} groups.")
     return files
+
+
+def _require_short_header(sealed: bytes) -> None:
+    """Raise EnvelopeError for an age file for many recipients.
+
+    The time to read a header grows with the square of its length, and all threads wait for it:
+    200 KB of it, which anybody can send, would stop a hub for most of a minute.
+    """
+    header = sealed[:_MOST_HEADER_BYTES]
+    end = header.find(b"\n--- ")
+    if not header.startswith(_AGE) or end < 0 or header.count(b"\n-> ", 0, end) > _MOST_STANZAS:
+        raise EnvelopeError("seal", "It is no age file for this fleet alone.")
 
 
 def _context(kind: str) -> bytes:

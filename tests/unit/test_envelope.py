@@ -335,3 +335,39 @@ def test_a_recipient_that_is_none():
 def test_no_secret_in_a_repr():
     assert repr(HUB) == "Opener()"
     assert SEALING.hex() not in repr(vars(HUB))
+
+
+_STANZA = b"-> X25519 " + b"A" * 43 + b"\n" + b"A" * 43 + b"\n"
+_END = b"--- " + b"A" * 43 + b"\n" + bytes(32)
+
+
+@pytest.mark.parametrize(
+    "file",
+    [
+        b"age-encryption.org/v1\n" + _STANZA * 2000 + _END,
+        b"age-encryption.org/v1\n" + _STANZA * 5 + _END,
+        b"age-encryption.org/v1\n" + b"-> a\n\n" * 150 + _END,
+        b"age-encryption.org/v1\n-> a\n" + (b"A" * 64 + b"\n") * 3000 + b"\n" + _END,
+        b"age-encryption.org/v1\n-> " + b"a " * 100_000,
+        b"-----BEGIN AGE ENCRYPTED FILE-----\n" + b"YWdl" * 50_000,
+    ],
+)
+def test_a_header_that_would_keep_a_hub_busy_is_not_even_read(file, monkeypatch):
+    """Reading 200 KB of header takes a minute, in which no other thread runs."""
+
+    def decrypt(*_):
+        raise AssertionError("it was read")
+
+    good = SEALER.group(group())
+    monkeypatch.setattr(envelope.pyrage, "decrypt", decrypt)
+    assert refused(envelope.MAGIC + struct.pack(">I", len(file)) + file) == "seal"
+    assert HUB.groups(postmark(contents=("00",)), [file]).refused == {"00": "seal"}
+    with pytest.raises(AssertionError):
+        HUB.groups(postmark(contents=("00",)), [good])
+
+
+def test_what_other_writers_of_age_make_is_read():
+    """They grease with a stanza or two, or not at all."""
+    plain = SEALER.group(group())
+    assert plain.index(b"\n--- ") < 400
+    assert plain.count(b"\n-> ", 0, plain.index(b"\n--- ")) <= 2
