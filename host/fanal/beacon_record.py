@@ -62,7 +62,11 @@ class Beacon:
 
 @dataclass(frozen=True)
 class Watched:
-    """What a listener has to know of a beacon. newest_event: 0 if none was heard."""
+    """What a listener has to know of a beacon. newest_event: 0 if none was heard.
+
+    revocation: its own, or that of its station. horizon: the newest event that was known when the
+    registry was restored from a backup, 0 if it never was; up to there a sighting may be a replay.
+    """
 
     beacon_id: str
     public_key: bytes
@@ -72,6 +76,7 @@ class Watched:
     newest_event: int
     station: int
     revocation: Revocation | None = None
+    horizon: int = 0
 
 
 class Newest(NamedTuple):

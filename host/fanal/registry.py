@@ -26,6 +26,7 @@ from fanal.schema import (
     BeaconRow,
     CustodyRow,
     RevocationRow,
+    StationRevocationRow,
 )
 from fanal.station_book import StationBook
 from fanal.whereabouts import shown
@@ -171,16 +172,20 @@ class Registry(StationBook):
         """Return every beacon that may be squeezed.
 
         Reserved ones too: the board may have its key, and only the news of it been lost. And
-        revoked ones, even retired: whoever has a beacon that was lost may need help.
+        revoked ones, even retired: whoever has a beacon that was lost may need help. A beacon of a
+        revoked station stays in service and is marked by that station's revocation.
         """
-        return [
-            Watched(
-                b.beacon_id, b.public_key, b.site, b.place, b.profile, b.newest_event, b.station,
-                b.revocation,
-            )
-            for b in self.beacons()
-            if b.state != RETIRED or b.revocation is not None
-        ]  # fmt: skip
+        with self._reading() as session:
+            of_station = {row.station: row for row in session.scalars(select(StationRevocationRow))}
+            rows = session.scalars(select(BeaconRow).order_by(BeaconRow.first_ms, BeaconRow.id))
+            return [
+                Watched(
+                    row.id, row.public_key, row.site, row.place, row.profile, row.newest_event,
+                    row.station, _marked(row, of_station.get(row.station)), row.horizon,
+                )
+                for row in rows
+                if row.state != RETIRED or row.revocation is not None
+            ]  # fmt: skip
 
     # -- inside
 
@@ -275,6 +280,17 @@ def _trusted(session: Session, beacon_id: str) -> BeaconRow:
     if row.revocation is not None:
         raise revoked(_beacon(row))
     return row
+
+
+def _marked(row: BeaconRow, of_station: StationRevocationRow | None) -> Revocation | None:
+    """Return why sightings of a beacon are marked: it was revoked, or its station was."""
+    if row.revocation is not None:
+        return Revocation(row.revocation.at_ms, row.revocation.reason)
+    if of_station is not None:
+        return Revocation(
+            of_station.at_ms, f"its station {of_station.station} was revoked: {of_station.reason}"
+        )
+    return None
 
 
 def _active_on(session: Session, mac: str | None) -> BeaconRow | None:

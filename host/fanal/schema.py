@@ -22,6 +22,7 @@ UPGRADES = {
     2: ("ALTER TABLE sighting ADD COLUMN activation INTEGER",),
     3: (
         "ALTER TABLE fleet ADD COLUMN epoch INTEGER DEFAULT 0 NOT NULL",
+        "ALTER TABLE beacon ADD COLUMN horizon INTEGER DEFAULT 0 NOT NULL",
         "CREATE TABLE station_revocation (station INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
         " reason VARCHAR NOT NULL, PRIMARY KEY (station),"
         " FOREIGN KEY(station) REFERENCES station (number))",
@@ -101,6 +102,8 @@ class BeaconRow(Base):
     newest_event: Mapped[int]
     first_ms: Mapped[int]
     last_ms: Mapped[int]
+    # the newest event known when the file was restored: what it says up to there may be a replay
+    horizon: Mapped[int] = mapped_column(server_default=text("0"))
     revocation: Mapped["RevocationRow | None"] = relationship(lazy="joined")
 
 

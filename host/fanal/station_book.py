@@ -1,12 +1,14 @@
 """The fleet in its registry: its certificate, its epoch, and which stations may certify."""
 
+from collections.abc import Mapping
+
 from sqlalchemy import select
 
 from fanal import certificate
 from fanal.beacon_record import Revocation, StationRecord
 from fanal.database import Clash
 from fanal.heard_log import HeardLog
-from fanal.schema import FleetRow, StationRevocationRow, StationRow
+from fanal.schema import BeaconRow, FleetRow, StationRevocationRow, StationRow
 
 
 class StationBook(HeardLog):
@@ -22,10 +24,17 @@ class StationBook(HeardLog):
         with self._reading() as session:
             return session.get_one(FleetRow, 1).epoch
 
-    def raise_epoch(self) -> int:
-        """Record that this registry comes from a backup; return its new epoch."""
+    def raise_epoch(self, newest: Mapping[str, int] | None = None) -> int:
+        """Record that this registry comes from a backup; return its new epoch.
+
+        newest: beacon id -> the newest event that something outside of the backup knows of. The
+        horizon of every beacon moves to the newest event that is known of it.
+        """
         with self._writing() as session:
             row = session.get_one(FleetRow, 1)
+            for beacon in session.scalars(select(BeaconRow)):
+                known = (newest or {}).get(beacon.id, 0)
+                beacon.horizon = max(beacon.horizon, beacon.newest_event, known)
             row.epoch += 1
             return row.epoch
 

@@ -20,6 +20,8 @@ TABLES = ("fleet", "station", "beacon", "custody", "sighting")
 COLUMNS = {  # of version 1
     "sighting": "id, beacon, event, slot, seq, t_ms, verdict, rssi_dbm",
     "fleet": "id, certificate, created_ms",
+    "beacon": "id, public_key, mac, chip, station, state, certificate, site, place, profile,"
+    " settings, newest_event, first_ms, last_ms",
 }
 ADDED = {"revocation", "station_revocation"}  # tables since
 

@@ -6,7 +6,7 @@ import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fanal import certificate
 from fanal.error import IntegrityError
-from fanal.registry import Clash, Registry
+from fanal.registry import Clash, Registry, Reservation
 
 from tests.unit.paper_fleet import NOW, PaperFleet, officer
 
@@ -71,3 +71,34 @@ def test_an_epoch_only_grows_and_outlives_a_restart(fleet):
     fleet.registry.close()
     with Registry(fleet.path) as registry:
         assert registry.epoch() == 2
+
+
+def test_beacons_of_a_revoked_station_stay_in_service_and_are_marked(fleet):
+    fleet.registry.add_station(7, certified(7))
+    for number, station in ((1, 0), (2, 7), (3, 7)):
+        key = bytes([number]) * 32
+        fleet.registry.reserve(Reservation(f"AAAAAAA{number}", key, None, "esp32", station,
+                                           "depot", "", "fixed"))  # fmt: skip
+    fleet.registry.revoke("AAAAAAA3", "lost")
+    fleet.registry.revoke_station(7, "laptop stolen")
+    marks = {one.beacon_id: one.revocation for one in fleet.registry.watched()}
+    assert marks["AAAAAAA1"] is None
+    assert marks["AAAAAAA2"].reason == "its station 7 was revoked: laptop stolen"
+    assert marks["AAAAAAA3"].reason == "lost"
+    assert fleet.registry.find("AAAAAAA2").revocation is None
+    assert fleet.registry.moved("AAAAAAA2", "shelter", "")
+
+
+def test_a_restored_registry_knows_up_to_where_all_is_old(fleet):
+    for number in (1, 2):
+        fleet.registry.reserve(Reservation(f"AAAAAAA{number}", bytes([number]) * 32, None, "esp32",
+                                           0, "depot", "", "fixed"))  # fmt: skip
+    fleet.registry.record_sighting("AAAAAAA1", 4, slot=0, seq=0, t_ms=1, verdict="fresh")
+    assert {w.beacon_id: w.horizon for w in fleet.registry.watched()} == {
+        "AAAAAAA1": 0, "AAAAAAA2": 0,
+    }  # fmt: skip
+    assert fleet.registry.raise_epoch({"AAAAAAA2": 9, "AAAAAAA1": 3, "ZZZZZZZZ": 1}) == 1
+    fleet.registry.record_sighting("AAAAAAA1", 6, slot=0, seq=0, t_ms=2, verdict="fresh")
+    assert {w.beacon_id: w.horizon for w in fleet.registry.watched()} == {
+        "AAAAAAA1": 4, "AAAAAAA2": 9,
+    }  # fmt: skip
