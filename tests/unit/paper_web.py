@@ -7,7 +7,7 @@ from concurrent.futures import Future
 import argon2
 import httpx
 from fanal.hub import config, sessions
-from fanal.hub.accounts import User
+from fanal.hub.accounts import user_of
 from fanal.hub.hub import Hub
 from fanal.hub.tables import UserRow
 from fanal.hub.web.app import create_app
@@ -54,9 +54,10 @@ class PaperWeb:
         self.users = {}
         with self.store.writing() as session:
             for name, role in (("guest", "viewer"), ("duty", "responder"), ("chief", "officer")):
-                self.users[name] = User(name, role, False, NOW_MS)
-                session.add(UserRow(name=name, role=role, password=cheap_hash(),
-                                    created_ms=NOW_MS, is_disabled=False))  # fmt: skip
+                row = UserRow(name=name, role=role, password=cheap_hash(), created_ms=NOW_MS,
+                              is_disabled=False)  # fmt: skip
+                session.add(row)
+                self.users[name] = user_of(row)
 
     def visitor(self, name=None, address="192.0.2.7", **more):
         """Return a client, logged in as `name` if one is given."""

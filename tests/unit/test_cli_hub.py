@@ -207,6 +207,10 @@ def test_an_account_lives(fanal, begun, tmp_path):
     assert fanal("hub", "user", "add", "duty", *password).exit_code == 1
     (user,) = told(fanal("hub", "user", "list", "--json"))["users"]
     assert (user["name"], user["role"], user["is_disabled"]) == ("duty", "officer", False)
+    assert told(fanal("hub", "user", "role", "duty", "viewer", "--json"))["done"] == "viewer"
+    (user,) = told(fanal("hub", "user", "list", "--json"))["users"]
+    assert user["role"] == "viewer"
+    assert fanal("hub", "user", "role", "nobody", "viewer").exit_code == 1
     assert told(fanal("hub", "user", "password", "duty", *password, "--json"))["ok"]
     assert told(fanal("hub", "user", "disable", "duty", "--json"))["done"] == "disabled"
     assert "disabled" in fanal("hub", "user", "list").stdout

@@ -4,7 +4,8 @@ import argon2
 import pytest
 from fanal.hub import accounts, sessions
 from fanal.hub.accounts import AccountError
-from fanal.hub.tables import UserRow
+from fanal.hub.tables import SessionRow, UserRow
+from sqlalchemy import func, select
 
 from tests.unit.paper_incidents import a_store
 
@@ -209,6 +210,24 @@ def test_a_session_ends_with_what_it_rests_on(store, chief, change):
     assert sessions.find(store, there.token) is None
     accounts.enable(store, "chief")
     assert sessions.find(store, here.token) is None
+
+
+def test_whoever_is_checked_while_the_password_changes_does_not_get_in(store, chief):
+    """A check takes a while: what it rested on may be gone when the session begins."""
+    checked = accounts.check(store, "chief", PASSWORD)
+    accounts.set_password(store, "chief", "another one, and long")
+    assert sessions.begin(store, checked) is None
+    assert sessions.begin(store, accounts.check(store, "chief", "another one, and long"))
+    accounts.disable(store, "chief")
+    assert sessions.begin(store, chief) is None
+    with store.reading() as session:
+        assert session.scalar(select(func.count()).select_from(SessionRow)) == 0
+
+
+def test_a_hash_that_is_renewed_at_a_login_lets_that_login_in(store, chief, monkeypatch):
+    dearer = argon2.PasswordHasher(time_cost=2, memory_cost=16, parallelism=1)
+    monkeypatch.setattr(accounts, "_HASHER", dearer)
+    assert sessions.begin(store, accounts.check(store, "chief", PASSWORD)) is not None
 
 
 def test_another_role_counts_at_once(store, chief):

@@ -22,6 +22,7 @@ _password_option = click.option(
 Examples:
   fanal hub user add duty --role responder
   fanal hub user list
+  fanal hub user role duty officer
   fanal hub user password duty
   fanal hub user disable duty
 """,
@@ -76,6 +77,20 @@ def list_command(hub: Path, as_json: bool) -> None:
         console.note("Nobody yet: `fanal hub user add NAME`.")
     for user in users:
         click.echo(f"{user.name:<24} {user.role:<10}{' disabled' if user.is_disabled else ''}")
+
+
+@user_group.command("role", epilog="\b\nExamples:\n  fanal hub user role duty officer\n")
+@click.argument("name")
+@click.argument("role", type=click.Choice(_ROLES))
+@hub_option
+@console.json_option
+def role_command(name: str, role: str, hub: Path, as_json: bool) -> None:
+    """Give NAME another ROLE, at once, also where NAME is logged in."""
+    from fanal.hub import accounts
+
+    with open_store(hub) as store:
+        accounts.set_role(store, name, role)
+    _done(as_json, name, role, f"is {role} from now on")
 
 
 @user_group.command("disable", epilog="\b\nExamples:\n  fanal hub user disable duty\n")

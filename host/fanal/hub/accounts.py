@@ -5,9 +5,10 @@ user or not; it takes 64 MiB for a moment, so whoever answers strangers bounds h
 """
 
 import functools
+import hashlib
 import secrets
 import unicodedata
-from dataclasses import dataclass
+from dataclasses import dataclass, field, replace
 
 from argon2 import PasswordHasher
 from argon2.exceptions import InvalidHashError, VerificationError
@@ -37,12 +38,16 @@ class AccountError(FanalError):
 
 @dataclass(frozen=True, slots=True)
 class User:
-    """A person who may log in, unless `is_disabled`. role: one of ROLES."""
+    """A person who may log in, unless `is_disabled`. role: one of ROLES.
+
+    password_mark: 64 hex digits that change with the password, and with how it is kept.
+    """
 
     name: str
     role: str
     is_disabled: bool
     created_ms: int
+    password_mark: str = field(repr=False)
 
     def may(self, role: str) -> bool:
         """Say whether this user may do what `role` may."""
@@ -64,13 +69,13 @@ def add(store: Store, name: str, role: str, password: str) -> User:
         row = UserRow(name=name, role=role, password=encoded, created_ms=store.now_ms(),
                       is_disabled=False)  # fmt: skip
         session.add(row)
-        return _user(row)
+        return user_of(row)
 
 
 def users(store: Store) -> list[User]:
     """Return all accounts by name."""
     with store.reading() as session:
-        return [_user(row) for row in session.scalars(select(UserRow).order_by(UserRow.name))]
+        return [user_of(row) for row in session.scalars(select(UserRow).order_by(UserRow.name))]
 
 
 def set_password(store: Store, name: str, password: str) -> None:
@@ -111,14 +116,19 @@ def check(store: Store, name: str, password: str) -> User | None:
     with store.reading() as session:
         row = _found(session, name)
         encoded = unknown if row is None or row.is_disabled else row.password
-        user = None if encoded is unknown or row is None else _user(row)
+        user = None if encoded is unknown or row is None else user_of(row)
     try:
         _HASHER.verify(encoded, password)
     except (VerificationError, InvalidHashError):
         return None
     if user is not None and _HASHER.check_needs_rehash(encoded):
-        _rehash(store, user.name, encoded, password)
+        return replace(user, password_mark=_mark(_rehash(store, user.name, encoded, password)))
     return user
+
+
+def user_of(row: UserRow) -> User:
+    """Return the user in a row."""
+    return User(row.name, row.role, row.is_disabled, row.created_ms, _mark(row.password))
 
 
 def tidy(name: str) -> str:
@@ -132,13 +142,19 @@ def _nobodys() -> str:
     return _HASHER.hash(secrets.token_urlsafe(32))
 
 
-def _rehash(store: Store, name: str, encoded: str, password: str) -> None:
-    """Keep a password under today's cost, unless it was changed meanwhile."""
+def _rehash(store: Store, name: str, encoded: str, password: str) -> str:
+    """Keep a password under today's cost, unless it was changed meanwhile; return its hash."""
     again = _HASHER.hash(password)
     with store.writing() as session:
         row = session.get(UserRow, name)
-        if row is not None and row.password == encoded:
-            row.password = again
+        if row is None or row.password != encoded:
+            return encoded
+        row.password = again
+    return again
+
+
+def _mark(encoded: str) -> str:
+    return hashlib.sha256(encoded.encode("utf-8")).hexdigest()
 
 
 def _is_name(name: str) -> bool:
@@ -195,7 +211,3 @@ def _row(session: Session, name: str) -> UserRow:
 
 def _log_out(session: Session, name: str) -> None:
     session.execute(delete(SessionRow).where(SessionRow.user == tidy(name)))
-
-
-def _user(row: UserRow) -> User:
-    return User(row.name, row.role, row.is_disabled, row.created_ms)

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 
 from sqlalchemy import delete, or_, select, update
 
-from fanal.hub.accounts import User
+from fanal.hub.accounts import User, user_of
 from fanal.hub.store import Store
 from fanal.hub.tables import SessionRow, UserRow
 
@@ -32,10 +32,17 @@ class Session:
     token: str = field(repr=False)
 
 
-def begin(store: Store, user: User) -> Session:
-    """Log a user in. The token is nowhere but in what is returned."""
+def begin(store: Store, user: User) -> Session | None:
+    """Log a user in. The token is nowhere but in what is returned.
+
+    None if the user was disabled or got another password since `user` was read: a password takes
+    a while to check.
+    """
     token, csrf, now = _random(), _random(), store.now_ms()
     with store.writing() as session:
+        row = session.get(UserRow, user.name, with_for_update=True)
+        if row is None or row.is_disabled or user_of(row).password_mark != user.password_mark:
+            return None
         session.execute(delete(SessionRow).where(_is_over(now)))
         held = select(SessionRow.token).where(SessionRow.user == user.name)
         oldest = held.order_by(SessionRow.created_ms.desc()).offset(_MOST_EACH - 1)
@@ -63,7 +70,7 @@ def find(store: Store, token: str, *, is_used: bool = True) -> Session | None:
         if found is None:
             return None
         row, by = found
-        user = User(by.name, by.role, by.is_disabled, by.created_ms)
+        user = user_of(by)
         seen_ms, csrf = row.seen_ms, row.csrf
     if is_used and now - seen_ms >= _SEEN_EVERY_MS:
         with store.writing() as writing:

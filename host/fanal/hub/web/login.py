@@ -99,10 +99,10 @@ async def log_in(request: Request) -> Response:
         )
     except WebRefusal as refused:
         return _form(request, following, refused)
-    if user is None:
+    session = None if user is None else await run_in_threadpool(sessions.begin, hub.store, user)
+    if session is None:
         wrong = WebRefusal(403, "wrong", "Name or password is wrong.", "Look at both again.")
         return _form(request, following, wrong)
-    session = await run_in_threadpool(sessions.begin, hub.store, user)
     response = RedirectResponse(following, 303)
     response.set_cookie(
         cookie_name(hub.config), session.token, max_age=sessions.LONGEST_MS // 1000, path="/",
