@@ -87,12 +87,12 @@ def test_a_list_can_be_chosen_and_goes_on(store):
 def test_show_says_everything_within_80_columns(store, kind):
     [number] = put(store, incident(kind=kind, is_resumed=True, is_battery_low=True))
     put(store, listener(), *(sighting(number, n) for n in range(20)))
-    run("note", number, "first line\nsecond line", "--as", "ann")
+    run("note", number, "first line\nsecond line", "--as", "duty")
     done = run("show", number)
     assert done.exit_code == 0, done.stderr
     assert done.stdout.startswith(f"{kind}  incident {number}: open")
     for word in ("First heard", "First received", "or earlier", "LOW", "second line", "kitchen",
-                 "ann (command line)", "52.50000"):  # fmt: skip
+                 "duty (command line)", "52.50000"):  # fmt: skip
         assert word in done.stdout
     assert max(map(len, done.stdout.splitlines())) <= 80
     _, found = answer("show", number)
@@ -118,11 +118,11 @@ def test_each_action_is_recorded_with_who_and_from_where_and_is_told(store):
         ("close", number, "--reason", "drill over", "--text", "well done"),
         ("reopen", number, "--reason", "again"),
     ):  # fmt: skip
-        done = run(*arguments, "--as", "ann")
+        done = run(*arguments, "--as", "duty")
         assert done.exit_code == 0, done.stderr
         assert f"DRILL: incident {number} is " in done.stdout
     assert [(who, what) for who, what, _ in timeline(store, number)] == [
-        ("ann (command line)", what)
+        ("duty (command line)", what)
         for what in ("acknowledged", "assigned", "noted", "closed", "reopened")
     ]
     with store.reading() as session:
@@ -133,10 +133,10 @@ def test_each_action_is_recorded_with_who_and_from_where_and_is_told(store):
 
 def test_twice_changes_nothing_and_says_who_was_first(store):
     [number] = put(store, incident())
-    run("acknowledge", number, "--as", "ann")
-    done = run("acknowledge", number, "--as", "bob")
-    assert (done.exit_code, "before, by ann (command line)" in done.stdout) == (0, True)
-    code, found = answer("acknowledge", number, "--as", "bob")
+    run("acknowledge", number, "--as", "duty")
+    done = run("acknowledge", number, "--as", "night")
+    assert (done.exit_code, "before, by duty (command line)" in done.stdout) == (0, True)
+    code, found = answer("acknowledge", number, "--as", "night")
     assert (code, found["is_new"], found["kind"]) == (0, False, "ALERT")
 
 
@@ -144,14 +144,14 @@ def test_twice_changes_nothing_and_says_who_was_first(store):
     ("arguments", "code", "error"),
     [
         (("show", 99), 1, "not_found"),
-        (("acknowledge", 99, "--as", "ann"), 1, "not_found"),
+        (("acknowledge", 99, "--as", "duty"), 1, "not_found"),
         (("acknowledge", 1, "--as", " "), 1, "name"),
-        (("close", 1, "--as", "ann", "--reason", "bored"), 1, "reason"),
-        (("close", 1, "--as", "ann", "--reason", "drill over"), 1, "reason"),
-        (("reopen", 1, "--as", "ann", "--reason", "x"), 1, "not_closed"),
-        (("note", 1, "a\x1bb", "--as", "ann"), 1, "text"),
+        (("close", 1, "--as", "duty", "--reason", "bored"), 1, "reason"),
+        (("close", 1, "--as", "duty", "--reason", "drill over"), 1, "reason"),
+        (("reopen", 1, "--as", "duty", "--reason", "x"), 1, "not_closed"),
+        (("note", 1, "a\x1bb", "--as", "duty"), 1, "text"),
         (("acknowledge", 1), 2, "usage"),
-        (("acknowledge", "one", "--as", "ann"), 2, "usage"),
+        (("acknowledge", "one", "--as", "duty"), 2, "usage"),
         (("list", "--state", "lost"), 2, "usage"),
     ],
 )

@@ -12,7 +12,7 @@ from hypothesis import strategies as st
 
 from tests.unit.incident_rows import T0, Clock, incident, paper_store, put, timeline
 
-ANN, BOB = "ann", "bob"
+ANN, BOB = "duty", "night"
 
 # where the two databases could differ
 both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
@@ -112,7 +112,7 @@ def test_a_closed_one_takes_notes_and_nothing_else(store, one):
         with pytest.raises(ActionError) as caught:
             act()
         assert caught.value.code == "closed"
-        assert "help arrived by ann" in caught.value.sentence
+        assert "help arrived by duty" in caught.value.sentence
     assert actions.note(store, one, BOB, "thanks").is_new
     assert not actions.close(store, one, BOB, "help arrived").is_new
 

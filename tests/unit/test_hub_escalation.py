@@ -95,8 +95,8 @@ def test_what_never_escalates(store, fields):
 
 
 @pytest.mark.parametrize(
-    "act", [lambda s, n: actions.acknowledge(s, n, "ann"),
-            lambda s, n: actions.close(s, n, "ann", "false alarm")],
+    "act", [lambda s, n: actions.acknowledge(s, n, "duty"),
+            lambda s, n: actions.close(s, n, "duty", "false alarm")],
 )  # fmt: skip
 def test_whoever_acts_stops_it(store, act):
     [number] = put(store, incident())
@@ -109,8 +109,8 @@ def test_whoever_acts_stops_it(store, act):
 
 def test_to_assign_or_to_note_stops_nothing(store):
     [number] = put(store, incident())
-    actions.assign(store, number, "ann", "bob")
-    actions.note(store, number, "ann", "x")
+    actions.assign(store, number, "duty", "night")
+    actions.note(store, number, "duty", "x")
     store.now_ms.pass_s(9999)
     assert step(store) == 2
 
@@ -120,9 +120,9 @@ def test_reopened_it_begins_anew_from_then_on(store):
     [number] = put(store, incident())
     store.now_ms.pass_s(400)
     assert step(store) == 2
-    actions.close(store, number, "ann", "false alarm")
+    actions.close(store, number, "duty", "false alarm")
     store.now_ms.pass_s(1000)
-    actions.reopen(store, number, "ann", "again")
+    actions.reopen(store, number, "duty", "again")
     assert step(store) == 0
     store.now_ms.pass_s(121)
     assert step(store) == 1
@@ -137,7 +137,7 @@ def test_somebody_acknowledges_between_looking_and_writing(store, monkeypatch):
     escalate = escalation._escalate
 
     def late(*arguments):
-        actions.acknowledge(store, number, "ann")
+        actions.acknowledge(store, number, "duty")
         return escalate(*arguments)
 
     monkeypatch.setattr(escalation, "_escalate", late)

@@ -21,6 +21,7 @@ from fanal.hub.notices import Notices
 from fanal.hub.parcel import ChannelDown, ChannelGone, Parcel
 from fanal.hub.tables import IncidentRow, ListenerRow, NoticeRow
 from fanal.mqtt import Mqtt
+from sqlalchemy import select
 
 from tests.unit.incident_rows import (
     LISTENER,
@@ -115,7 +116,7 @@ def test_alert_then_update_then_cancel(store):
     for why, fields in (("opened", {}), ("signed", {}), ("acknowledged", {})):
         changed(store, number, why, DESK, **fields)
         carry.step()
-    actions.close(store, number, "ann", "false alarm",
+    actions.close(store, number, "duty", "false alarm",
                   changed=queue(store, DESK).incident_changed)  # fmt: skip
     carry.step()
     assert to.told == ["Alert", "Update", "Update", "Cancel"]
@@ -127,7 +128,7 @@ def test_help_that_arrived_cancels_nothing(store):
     to = Sent()
     changed(store, number, "opened", DESK)
     carrier(store, desk=to).step()
-    actions.close(store, number, "ann", "help arrived",
+    actions.close(store, number, "duty", "help arrived",
                   changed=queue(store, DESK).incident_changed)  # fmt: skip
     carrier(store, desk=to).step()
     assert to.told == ["Alert", "Update"]
@@ -161,9 +162,9 @@ def test_what_was_tried_once_is_never_altered(store):
 def test_a_false_alarm_that_nobody_heard_of_is_told_to_nobody(store):
     [number] = put(store, incident())
     changed(store, number, "opened", DESK)
-    actions.close(store, number, "ann", "duplicate",
+    actions.close(store, number, "duty", "duplicate",
                   changed=queue(store, DESK).incident_changed)  # fmt: skip
-    actions.note(store, number, "ann", "x", changed=queue(store, DESK).incident_changed)
+    actions.note(store, number, "duty", "x", changed=queue(store, DESK).incident_changed)
     assert outbox(store) == []
 
 
@@ -172,9 +173,9 @@ def test_one_that_was_taken_back_and_opens_again_is_an_alert(store):
     to, tell = Sent(), queue(store, DESK).incident_changed
     changed(store, number, "opened", DESK)
     carrier(store, desk=to).step()
-    actions.close(store, number, "ann", "false alarm", changed=tell)
+    actions.close(store, number, "duty", "false alarm", changed=tell)
     carrier(store, desk=to).step()
-    actions.reopen(store, number, "ann", "it was real", changed=tell)
+    actions.reopen(store, number, "duty", "it was real", changed=tell)
     carrier(store, desk=to).step()
     assert to.told == ["Alert", "Cancel", "Alert"]
 
@@ -212,7 +213,7 @@ def test_replays_and_higher_levels_are_told_to_nobody(store):
 
 def test_one_closed_incident_is_no_news_to_a_new_channel(store):
     [number] = put(store, incident(state="closed"))
-    actions.note(store, number, "ann", "x", changed=queue(store, DESK).incident_changed)
+    actions.note(store, number, "duty", "x", changed=queue(store, DESK).incident_changed)
     assert outbox(store) == []
 
 
@@ -232,9 +233,9 @@ def test_cap_refers_to_what_the_channel_was_told_before(store):
     to, tell = Sent(), queue(store, XML).incident_changed
     changed(store, number, "opened", XML)
     carrier(store, xml=to).step()
-    actions.acknowledge(store, number, "ann", changed=tell)
+    actions.acknowledge(store, number, "duty", changed=tell)
     carrier(store, xml=to).step()
-    actions.close(store, number, "ann", "false alarm", changed=tell)
+    actions.close(store, number, "duty", "false alarm", changed=tell)
     carrier(store, xml=to).step()
     roots = [parsed(one.cap) for one in to.parcels]
     assert [value(root, "msgType") for root in roots] == ["Alert", "Update", "Cancel"]
@@ -449,6 +450,30 @@ def test_a_channel_that_was_taken_out_waits_for_nothing(store):
     changed(store, number, "opened", DESK, REAL)
     carrier(store, real=Sent()).give_up_strangers()
     assert [name for name, _, _ in outbox(store, waiting=True)] == ["real"]
+
+
+@both
+def test_what_was_settled_long_ago_is_forgotten_unless_more_may_follow(store):
+    over, open_one = put(store, incident(1), incident(2))
+    put(store, listener())
+    for number in (over, open_one):
+        changed(store, number, "opened", DESK, REAL)
+    with store.writing() as session:
+        queue(store, DESK).listener_changed(session, session.scalars(select(ListenerRow)).one(),
+                                            "silent")  # fmt: skip
+    carry = carrier(store, desk=Sent())
+    carry.step()  # "real" has no sender: that waits
+    changed(store, over, "closed", state="closed")
+    store.now_ms.pass_s(courier.KEPT_MS / 1000)
+    carry.forget()
+    assert len(outbox(store)) == 5
+    store.now_ms.pass_s(0.001)
+    carry.forget()
+    assert [(name, why) for name, _, why in outbox(store)] == [
+        ("real", "opened"), ("desk", "opened"), ("real", "opened"),
+    ]  # fmt: skip
+    changed(store, open_one, "place", DESK)
+    assert outbox(store)[-1] == ("desk", "Update", "place")
 
 
 @both

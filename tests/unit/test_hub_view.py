@@ -51,8 +51,8 @@ def full(store):
                             heard_ms=T0))  # fmt: skip
     put(store, CrumbRow(incident=number, index=0, age_s=600, seen=3,
                         access_points=[["aabbccddeeff", -60]], heard_ms=T0))  # fmt: skip
-    actions.acknowledge(store, number, "ann")
-    actions.note(store, number, "ann", "a note")
+    actions.acknowledge(store, number, "duty")
+    actions.note(store, number, "duty", "a note")
     return number
 
 

@@ -9,22 +9,24 @@ import random
 import threading
 from collections.abc import Callable, Mapping
 
-from sqlalchemy import func, select, update
+from sqlalchemy import String, cast, delete, func, or_, select, update
 from sqlalchemy.orm import Session
 
 from fanal.error import FanalError
 from fanal.hub import message, notices
 from fanal.hub.parcel import ChannelDown, ChannelGone, Parcel, Sender
 from fanal.hub.store import Store
-from fanal.hub.tables import NOTIFIED, ActionRow, NoticeRow
+from fanal.hub.tables import DONE, NOTIFIED, ActionRow, IncidentRow, NoticeRow
 
 GIVE_UP_MS = 3 * 24 * 3600 * 1000
 LONGEST_WAIT_MS = 3600 * 1000
 LEAST_TRIES = 8  # before it gives up, should the hub itself have been away for days
 CLAIM_MS = 120_000  # longer than any sender may take
+KEPT_MS = 90 * 24 * 3600 * 1000  # what was taken or given up, once nothing follows
 
 _FIRST_WAIT_MS = 5000
 _LOOK_EVERY_S = 1.0
+_FORGET_EVERY_S = 3600.0
 _GOODBYE_S = 2.0
 
 
@@ -56,7 +58,9 @@ class Courier:
         ]
         for thread in threads:
             thread.start()
-        stop.wait()
+        while not stop.is_set():
+            self._guarded(self.forget)
+            stop.wait(_FORGET_EVERY_S)
         for thread in threads:
             thread.join(_GOODBYE_S)  # whoever is stuck is left; its claim runs out
 
@@ -93,6 +97,20 @@ class Courier:
                 update(NoticeRow)
                 .where(NoticeRow.done_ms.is_(None), NoticeRow.channel.not_in(list(self._senders)))
                 .values(done_ms=self._store.now_ms(), failure="unknown: no such channel any more")
+            )
+
+    def forget(self) -> None:
+        """Remove what was settled long ago, but for incidents that are not closed.
+
+        What comes next of such a one is an Update of what was told, and refers to it.
+        """
+        closed = select(cast(IncidentRow.id, String)).where(IncidentRow.state == DONE)
+        with self._store.writing() as session:
+            session.execute(
+                delete(NoticeRow)
+                .where(NoticeRow.done_ms < self._store.now_ms() - KEPT_MS)
+                .where(or_(NoticeRow.subject != notices.INCIDENT, NoticeRow.reference.in_(closed)))
+                .execution_options(synchronize_session=False)
             )
 
     def _serve(self, channel: str, stop: threading.Event) -> None:
