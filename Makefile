@@ -8,7 +8,7 @@ TESTS  ?= tests
 PYTEST ?= -n auto --dist loadfile
 
 .DEFAULT_GOAL := help
-.PHONY: help system services demo sitting relay test hil lint vectors bench mpy clean
+.PHONY: help system services demo sitting relay test hil bluez lint vectors bench mpy clean
 
 help: ## this list
 	@grep -hE '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:[^#]*## /\t/' | expand -t 12
@@ -27,6 +27,9 @@ test: services $(VENV)/.dev mpy ## everything that needs no hardware
 
 hil: $(VENV)/.dev mpy ## the hardware suite and its page; HIL='--beacon PORT --radio bluetooth'
 	$(BIN)/pytest tests/hil --hil-report build/hil/report.html --junitxml build/hil/junit.xml $(HIL)
+
+bluez: $(VENV)/.dev mpy ## a real BlueZ hears the virtual air, in a virtual machine
+	$(BIN)/pytest tests/bluez --bluez
 
 lint: $(VENV)/.dev ## ruff and mypy
 	$(BIN)/ruff check .
