@@ -8,7 +8,7 @@ GPS = "gps"
 SITE = "site"
 LISTENERS = "listeners"
 
-_EARTH_M = 6_371_008.8  # mean radius, IUGG
+EARTH_M = 6_371_008.8  # mean radius, IUGG
 
 
 @dataclass(frozen=True, slots=True)
@@ -40,4 +40,4 @@ class Position:
             math.sin((there - here) / 2) ** 2
             + math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
         )
-        return 2 * _EARTH_M * math.asin(min(1.0, math.sqrt(half)))
+        return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))

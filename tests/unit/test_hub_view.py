@@ -205,6 +205,20 @@ def test_a_trail_is_thin_in_order_and_without_replays(store):
     assert (times[0], times[-1]) == (T0, T0 + 4000 * 239)
 
 
+@both
+def test_a_listener_that_moves_is_where_it_was_last_in_each_span(store):
+    [number] = put(store, incident(first_heard_ms=T0, last_heard_ms=T0 + 300_000))
+    put(store, *(
+        sighting(number, n, latitude=52.0 + n / 100, heard_ms=T0 + 2000 * n, rssi_dbm=-90 + n % 30,
+                 last_heard_ms=T0 + 2000 * n)
+        for n in range(150)
+    ))  # fmt: skip
+    trail = view.incident(store, number).trail
+    assert [round(one.position.latitude, 2) for one in trail] == [52.29, 52.59, 52.89, 53.19, 53.49]
+    assert [one.first_heard_ms - T0 for one in trail] == [60_000 * n for n in range(5)]
+    assert [one.last_heard_ms - T0 for one in trail] == [60_000 * n + 58_000 for n in range(5)]
+
+
 def test_a_revoked_beacon_says_why(store):
     put(store, beacon("AAAAAAAA", revoked_ms=T0, revoked_reason="lost"))
     put(store, incident(1), incident(2, beacon="AAAAAAAA"))

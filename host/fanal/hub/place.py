@@ -19,7 +19,7 @@ import math
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
-from fanal.position import LISTENERS, Position
+from fanal.position import EARTH_M, LISTENERS, Position
 
 HALF_LIFE_MS = 120_000  # after this a hearing counts half beside one of now
 SPAN_MS = 60_000  # of a trail
@@ -68,9 +68,13 @@ class TrailPoint:
 
 @dataclass(frozen=True, slots=True)
 class _Vote:
-    """What one listener says. reach_m: the beacon is this near, nine times of ten."""
+    """What one listener says. reach_m: the beacon is this near, nine times of ten.
+
+    direction: of its position, see `_direction`.
+    """
 
     position: Position
+    direction: tuple[float, float, float]
     age_s: float
     reach_m: float
     worth: float
@@ -144,7 +148,7 @@ def _votes(heard: Sequence[HeardAt]) -> list[_Vote]:
         accuracy_m = min(last.position.accuracy_m, _HALF_EARTH_M)
         reach_m = math.hypot(range_m(rssi), accuracy_m, min(_CARRIED_M_S * age_s, _HALF_EARTH_M))
         worth = 2.0 ** -min(1000.0, 1000 * age_s / HALF_LIFE_MS)
-        votes.append(_Vote(last.position, age_s, reach_m, worth))
+        votes.append(_Vote(last.position, _direction(last.position), age_s, reach_m, worth))
     newest_votes = sorted(votes, key=lambda vote: vote.age_s)[:_MOST_LISTENERS]
     return sorted(newest_votes, key=lambda vote: vote.reach_m)
 
@@ -161,6 +165,8 @@ def _majority(votes: list[_Vote]) -> list[_Vote] | None:
             if _touch(votes[i], votes[j]):
                 agree[i] |= 1 << j
                 agree[j] |= 1 << i
+    if all(bits == (1 << count) - 1 for bits in agree):
+        return votes
     best, most = 0, 0.0
     for first in range(count):
         group, allowed = 1 << first, agree[first]
@@ -178,7 +184,9 @@ def _majority(votes: list[_Vote]) -> list[_Vote] | None:
 
 def _touch(one: _Vote, other: _Vote) -> bool:
     """Return whether both can be true: their circles touch."""
-    return one.position.distance_m(other.position) <= one.reach_m + other.reach_m
+    angle = min(math.pi, (one.reach_m + other.reach_m) / EARTH_M)
+    # by the chord: this is asked for every pair
+    return math.dist(one.direction, other.direction) <= 2 * math.sin(angle / 2)
 
 
 def _shares(votes: list[_Vote]) -> list[float]:
@@ -208,14 +216,18 @@ def _mean(positions: list[Position], shares: list[float]) -> Position:
     """Return the weighted middle, through the globe, so that no line on the map is in the way."""
     x = y = z = 0.0
     for position, share in zip(positions, shares, strict=True):
-        north, east = math.radians(position.latitude), math.radians(position.longitude)
-        x += share * math.cos(north) * math.cos(east)
-        y += share * math.cos(north) * math.sin(east)
-        z += share * math.sin(north)
+        to_x, to_y, to_z = _direction(position)
+        x, y, z = x + share * to_x, y + share * to_y, z + share * to_z
     if math.hypot(x, y, z) < 1e-6:  # from all sides of the globe: no middle
         return positions[0]
     return Position(math.degrees(math.atan2(z, math.hypot(x, y))),
                     math.degrees(math.atan2(y, x)), 0.0, LISTENERS)  # fmt: skip
+
+
+def _direction(position: Position) -> tuple[float, float, float]:
+    """Return the way from the middle of the globe to a place, 1 long."""
+    north, east = math.radians(position.latitude), math.radians(position.longitude)
+    return math.cos(north) * math.cos(east), math.cos(north) * math.sin(east), math.sin(north)
 
 
 def _placed(position: Position, radius_m: float) -> Position:

@@ -166,26 +166,31 @@ def _timeline(session: Session, row: IncidentRow) -> tuple[Action, ...]:
 def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
     """Return the way it went, of what no replay says.
 
-    A listener is heard twice in a span, first and last: a day of fifty listeners is quickly shown.
+    Of a listener and a span, when it first and last heard it, and where it was when it told the
+    last of that: so a day of fifty listeners is quickly shown.
     """
     span_ms = max(place.SPAN_MS, (row.last_heard_ms - row.first_heard_ms) // _MOST_SPANS)
-    at = (SightingRow.listener, SightingRow.latitude, SightingRow.longitude,
-          SightingRow.accuracy_m, SightingRow.source)  # fmt: skip
-    first, last = func.min(SightingRow.heard_ms), func.max(SightingRow.heard_ms)
-    query = (
-        select(*at, first, last, func.max(SightingRow.rssi_dbm))
+    spans = (
+        select(SightingRow.listener, func.min(SightingRow.heard_ms).label("first_ms"),
+               func.max(SightingRow.heard_ms).label("last_ms"),
+               func.max(SightingRow.rssi_dbm).label("rssi_dbm"),
+               func.max(SightingRow.id).label("newest"))
         .where(SightingRow.incident == row.id, SightingRow.verdict != _REPLAY,
                SightingRow.latitude.is_not(None))
-        .group_by(*at, SightingRow.heard_ms // span_ms)
-        .order_by(first, SightingRow.listener)
+        .group_by(SightingRow.listener, SightingRow.heard_ms // span_ms).subquery()
     )  # fmt: skip
+    at = (SightingRow.latitude, SightingRow.longitude, SightingRow.accuracy_m, SightingRow.source)
+    query = (
+        select(*at, spans.c.listener, spans.c.first_ms, spans.c.last_ms, spans.c.rssi_dbm)
+        .join(spans, SightingRow.id == spans.c.newest)
+        .order_by(spans.c.first_ms, spans.c.listener)
+    )
     heard = [
-        HeardAt(Position(latitude or 0.0, longitude or 0.0, accuracy_m or 0.0, source or ""),
-                rssi_dbm, t_ms, listener)
-        for listener, latitude, longitude, accuracy_m, source, first_ms, last_ms, rssi_dbm
-        in session.execute(query)
+        HeardAt(where, rssi_dbm, t_ms, listener)
+        for *placed, listener, first_ms, last_ms, rssi_dbm in session.execute(query)
+        for where in (Position(placed[0], placed[1], placed[2] or 0.0, placed[3] or ""),)
         for t_ms in sorted({first_ms, last_ms})
-    ]  # fmt: skip
+    ]
     return tuple(
         TrailPoint(row.kind, point.position, point.first_ms, point.last_ms, point.listeners)
         for point in place.trail(heard, span_ms)
