@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanal.error import UsageError
+from fanal import systemd
 
 _UNIT = """\
 [Unit]
@@ -27,26 +27,7 @@ ReadWritePaths={folder}
 UMask=0077
 
 {capabilities}
-NoNewPrivileges=yes
-ProtectSystem=strict
-ProtectHome={home}
-PrivateTmp=yes
-PrivateDevices=yes
-ProtectClock=yes
-ProtectControlGroups=yes
-ProtectHostname=yes
-ProtectKernelLogs=yes
-ProtectKernelModules=yes
-ProtectKernelTunables=yes
-ProtectProc=invisible
-RestrictAddressFamilies=AF_UNIX AF_INET AF_INET6
-RestrictNamespaces=yes
-RestrictRealtime=yes
-RestrictSUIDSGID=yes
-LockPersonality=yes
-SystemCallArchitectures=native
-SystemCallFilter=@system-service
-SystemCallErrorNumber=EPERM
+{confined}
 # opening the passphrase takes 512 MB, once, at the start
 MemoryMax=2G
 TasksMax=256
@@ -68,33 +49,15 @@ class Service:
     user: str
     port: int
 
-    @property
-    def is_in_a_home(self) -> bool:
-        """Whether something of it lies where a service may not look by itself."""
-        return any(path.is_relative_to(home) for path in (self.python, self.folder)
-                   for home in ("/home", "/root"))  # fmt: skip
-
 
 def unit(service: Service) -> str:
     """Return the text of the unit. Raises UsageError for a name that no unit can hold."""
     start = [str(service.python), "-m", "fanal", "hub", "run", "--hub", str(service.folder)]
-    command = [*map(_quoted, start), "--passphrase-file", '"%d/passphrase"']
+    command = [*map(systemd.argument, start), "--passphrase-file", '"%d/passphrase"']
     may = _LOW_PORT if 0 < service.port < 1024 else ""
     capabilities = f"CapabilityBoundingSet={may}" + (f"\nAmbientCapabilities={may}" if may else "")
     return _UNIT.format(
-        command=" ".join(command), folder=_quoted(str(service.folder)), user=_plain(service.user),
-        passphrase=_plain(str(service.passphrase)), capabilities=capabilities,
-        home="read-only" if service.is_in_a_home else "yes",
+        command=" ".join(command), folder=systemd.quoted(str(service.folder)),
+        user=systemd.plain(service.user), passphrase=systemd.plain(str(service.passphrase)),
+        capabilities=capabilities, confined=systemd.confined(service.python, service.folder),
     )  # fmt: skip
-
-
-def _plain(text: str) -> str:
-    if not text.isprintable():
-        raise UsageError("A name with a line break or a control character cannot be in a unit.")
-    return text.replace("%", "%%")
-
-
-def _quoted(text: str) -> str:
-    """Return one argument as ExecStart= reads it, see systemd.service(5) and systemd.syntax(7)."""
-    text = _plain(text).replace("\\", "\\\\").replace('"', '\\"').replace("$", "$$")
-    return f'"{text}"'
