@@ -791,3 +791,13 @@ async def test_a_topic_gets_it_if_somebody_listens(mosquitto):
     assert json.loads(got.payload) == PARCEL.content
     got.ack()
     await reader.close()
+
+
+@pytest.mark.parametrize("named", ["ca", "password_file"])
+def test_a_file_of_the_broker_that_is_missing_is_a_failure_that_names_no_path(tmp_path, named):
+    files = {named: tmp_path / "nowhere", **({"user": "hub"} if named == "password_file" else {})}
+    send = topic.Topic(BrokerConfig("mqtts://broker.example", **files), "ngo/alerts")
+    with pytest.raises(ChannelDown) as caught:
+        send(PARCEL)
+    assert caught.value.code == "down"
+    assert "nowhere" not in caught.value.sentence

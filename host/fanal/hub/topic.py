@@ -3,10 +3,10 @@
 import asyncio
 
 from fanal.error import FanalError
+from fanal.hub.broker import connection
 from fanal.hub.channel_config import Broker
 from fanal.hub.parcel import ChannelDown, Parcel
 from fanal.hub.webhook import content
-from fanal.mqtt import Login, Mqtt
 from fanal.mqtt_error import MqttRefused
 
 _PATIENCE_S = 30.0
@@ -30,18 +30,14 @@ class Topic:
             raise ChannelDown(problem.sentence, code="refused") from None
         except FanalError as problem:
             raise ChannelDown(problem.sentence) from None
-        except (OSError, UnicodeDecodeError):
-            raise ChannelDown("A file that [mqtt] names cannot be read.") from None
         return ""
 
     async def _publish(self, payload: bytes) -> None:
-        broker = self._broker
-        ca_pem = None if broker.ca is None else broker.ca.read_text(encoding="ascii")
-        login = None
-        if broker.password_file is not None:
-            password = broker.password_file.read_text(encoding="utf-8").split("\n", 1)[0]
-            login = Login(broker.user, password.rstrip("\r"))
-        mqtt = Mqtt(broker.url, ca_pem=ca_pem, login=login, patience_s=_PATIENCE_S)
+        try:
+            mqtt = connection(self._broker, patience_s=_PATIENCE_S)
+        except FanalError:
+            # where it is, is for the log, and not for everybody who sees the timeline
+            raise ChannelDown("A file that [mqtt] names cannot be used.") from None
         try:
             await mqtt.open()
             await mqtt.publish(self._topic, payload)
