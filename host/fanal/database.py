@@ -8,7 +8,7 @@ power that follows it.
 
 import sqlite3
 import time
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
@@ -19,7 +19,7 @@ from sqlalchemy.exc import IntegrityError as ConstraintError
 from sqlalchemy.orm import Session
 
 from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError, no_fleet
-from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, UPGRADES, Base, FleetRow, StationRow
+from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 
 _BUSY_S = 5.0
 
@@ -49,15 +49,9 @@ class Database:
             self.close()
             raise
 
-    @classmethod
-    def create(
-        cls,
-        path: Path,
-        fleet: bytes,
-        stations: Mapping[int, bytes],
-        now_ms: Callable[[], int] | None = None,
-    ) -> Self:
-        """Make a registry with the DER certificates of the fleet and of its stations."""
+    @staticmethod
+    def make_file(path: Path) -> None:
+        """Make a registry's file, with all tables and nothing in them. Raises UsageError."""
         if path.exists():
             raise UsageError(f"There is a registry in {path.parent} already.")
         path.touch(mode=0o600)
@@ -68,13 +62,6 @@ class Database:
             Base.metadata.create_all(connection)
             connection.commit()
         engine.dispose()
-        database = cls(path, now_ms)
-        at = database._now_ms()
-        with database._writing() as session:
-            session.add(FleetRow(id=1, certificate=fleet, created_ms=at))
-            for number, certificate in stations.items():
-                session.add(StationRow(number=number, certificate=certificate, created_ms=at))
-        return database
 
     def __enter__(self) -> Self:
         return self
@@ -117,17 +104,14 @@ class Database:
             self._upgrade()
 
     def _upgrade(self) -> None:
-        """Bring an older file to this version, in one transaction: it is whole before and after.
+        """Bring an older file to this version, in one transaction: it is whole before and after."""
+        from fanal.upgrade import upgrade  # only an old file costs the time to import Alembic
 
-        The number of the version lies in the file's first page, so it changes with the tables.
-        """
         engine = self._engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
         with _translated(self.path), engine.begin() as connection:
             # asked again: another command may have been quicker
-            for version in range(_pragma(connection, "user_version"), SCHEMA_VERSION):
-                for statement in UPGRADES[version]:
-                    connection.exec_driver_sql(statement)
-                connection.exec_driver_sql(f"PRAGMA user_version = {version + 1}")
+            version = _pragma(connection, "user_version")
+            upgrade(connection, version, SCHEMA_VERSION, self._now_ms())
 
 
 def _pragma(connection: Connection, name: str) -> int:

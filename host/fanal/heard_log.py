@@ -4,16 +4,18 @@ from collections import defaultdict
 from collections.abc import Iterable
 
 from fanal_protocol import alert, slot
-from sqlalchemy import select
+from sqlalchemy import Select, select
 
 from fanal.beacon_record import Newest
-from fanal.database import Database
+from fanal.log import Log
 from fanal.schema import BeaconRow, SightingRow
+
+ALERT = "alert first seen"  # in the log
 
 _LINE = ("fresh", "late")  # the verdicts that join an event's line
 
 
-class HeardLog(Database):
+class HeardLog(Log):
     """The part of a registry that listeners write. Every method is one transaction."""
 
     def line(self, beacon_id: str, event: int) -> list[tuple[int, int, int]]:
@@ -66,6 +68,7 @@ class HeardLog(Database):
         this one pushed out of the line: replays now.
         """
         with self._writing() as session:
+            is_first = verdict != "replay" and not session.scalar(_known(beacon_id, event))
             for _, left_slot, left_seq in left:
                 of_line = select(SightingRow).where(
                     SightingRow.beacon == beacon_id, SightingRow.event == event,
@@ -82,3 +85,14 @@ class HeardLog(Database):
             beacon = session.get_one(BeaconRow, beacon_id)
             if verdict != "replay" and event > beacon.newest_event:
                 beacon.newest_event = event
+            if is_first:
+                kind = "unknown" if activation is None else str(activation)
+                self._enter(session, ALERT, self._now_ms(), of=beacon, event=event,
+                            detail=f"activation {kind}")  # fmt: skip
+
+
+def _known(beacon_id: str, event: int) -> Select[int]:
+    return select(SightingRow.id).where(
+        SightingRow.beacon == beacon_id, SightingRow.event == event,
+        SightingRow.verdict != "replay",
+    ).limit(1)  # fmt: skip

@@ -194,15 +194,22 @@ class Registry(StationBook):
         self._log(session, row, RETIRED, reason)
 
     def _revoke(self, session: Session, row: BeaconRow, reason: str) -> None:
-        self._log(session, row, REVOKED, reason)
+        at = self._now_ms()
         if row.revocation is None:
-            row.revocation = RevocationRow(at_ms=row.last_ms, reason=reason)
+            row.revocation = RevocationRow(at_ms=at, reason=reason)
         else:
             row.revocation.reason = reason  # it is revoked since the first time
+        self._log(session, row, REVOKED, reason, at)
 
-    def _log(self, session: Session, row: BeaconRow, what: str, detail: str) -> None:
-        row.last_ms = self._now_ms()
-        session.add(CustodyRow(beacon=row.id, at_ms=row.last_ms, what=what, detail=detail))
+    def _log(
+        self, session: Session, row: BeaconRow, what: str, detail: str, at: int | None = None
+    ) -> None:
+        """Write a line into the history of a beacon that has been changed, and into the log."""
+        row.last_ms = self._now_ms() if at is None else at
+        line = CustodyRow(beacon=row.id, at_ms=row.last_ms, what=what, detail=detail)
+        session.add(line)
+        session.flush()
+        self._enter(session, what, row.last_ms, of=row, detail=detail, custody=line.id)
 
 
 def _clashes(

@@ -11,24 +11,6 @@ PROVISIONED = "provisioned"
 VERIFIED = "verified"
 RETIRED = "retired"
 
-# from a version to the next one. Never changed again: files of every age are out there, and
-# what today's tables look like is not what they looked like then
-UPGRADES = {
-    1: (
-        "CREATE TABLE revocation (beacon VARCHAR(8) NOT NULL, at_ms INTEGER NOT NULL,"
-        " reason VARCHAR NOT NULL, PRIMARY KEY (beacon),"
-        " FOREIGN KEY(beacon) REFERENCES beacon (id))",
-    ),
-    2: ("ALTER TABLE sighting ADD COLUMN activation INTEGER",),
-    3: (
-        "ALTER TABLE fleet ADD COLUMN epoch INTEGER DEFAULT 0 NOT NULL",
-        "ALTER TABLE beacon ADD COLUMN horizon INTEGER DEFAULT 0 NOT NULL",
-        "CREATE TABLE station_revocation (station INTEGER NOT NULL, at_ms INTEGER NOT NULL,"
-        " reason VARCHAR NOT NULL, PRIMARY KEY (station),"
-        " FOREIGN KEY(station) REFERENCES station (number))",
-    ),
-}
-
 _ACTIVE = text(f"state != '{RETIRED}'")
 
 
@@ -39,7 +21,7 @@ class Base(DeclarativeBase):
 class FleetRow(Base):
     """The one fleet of this file. certificate: DER, self-signed.
 
-    epoch: how often the file was restored from a backup.
+    epoch: how often the file was restored from a backup. station: whose file this is.
     """
 
     __tablename__ = "fleet"
@@ -49,6 +31,7 @@ class FleetRow(Base):
     certificate: Mapped[bytes]
     created_ms: Mapped[int]
     epoch: Mapped[int] = mapped_column(server_default=text("0"))
+    station: Mapped[int] = mapped_column(server_default=text("0"))
 
 
 class StationRow(Base):
@@ -145,3 +128,52 @@ class SightingRow(Base):
     verdict: Mapped[str]
     rssi_dbm: Mapped[int | None]
     activation: Mapped[int | None]  # as on air; None: not readable, or kept by an older release
+
+
+class LogLeafRow(Base):
+    """An entry of a log: canonical JSON, and its hash by RFC 6962, 32 bytes.
+
+    log: "" for this file's own one, else the origin of a station's that was merged.
+    """
+
+    __tablename__ = "log_leaf"
+
+    log: Mapped[str] = mapped_column(primary_key=True)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes]
+    hash: Mapped[bytes]
+
+
+class LogNodeRow(Base):
+    """The hash of a whole subtree of a log, level 1 and up: what the leaves say, kept ready."""
+
+    __tablename__ = "log_node"
+
+    log: Mapped[str] = mapped_column(primary_key=True)
+    level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[bytes]
+
+
+class LogCheckpointRow(Base):
+    """A checkpoint of a log, signed, as in C2SP tlog-checkpoint."""
+
+    __tablename__ = "log_checkpoint"
+
+    log: Mapped[str] = mapped_column(primary_key=True)
+    origin: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    note: Mapped[str]
+
+
+class LogStampRow(Base):
+    """When a checkpoint was there at the latest, by a timestamp authority. token: RFC 3161, DER."""
+
+    __tablename__ = "log_stamp"
+
+    id: Mapped[int] = mapped_column(primary_key=True)
+    log: Mapped[str]
+    origin: Mapped[str]
+    size: Mapped[int]
+    authority: Mapped[str]
+    token: Mapped[bytes]

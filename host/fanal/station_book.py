@@ -1,8 +1,11 @@
 """The fleet in its registry: its certificate, its epoch, and which stations may certify."""
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
+from pathlib import Path
+from typing import Self
 
 from sqlalchemy import select
+from sqlalchemy.orm import Session
 
 from fanal import certificate
 from fanal.beacon_record import Revocation, StationRecord
@@ -10,9 +13,37 @@ from fanal.database import Clash
 from fanal.heard_log import HeardLog
 from fanal.schema import BeaconRow, FleetRow, StationRevocationRow, StationRow
 
+RESTORED = "restored"  # in the log
+
 
 class StationBook(HeardLog):
     """The part of a registry that the fleet's officer writes. Every method is one transaction."""
+
+    @classmethod
+    def create(
+        cls,
+        path: Path,
+        fleet: bytes,
+        stations: Mapping[int, bytes],
+        now_ms: Callable[[], int] | None = None,
+        *,
+        home: int | None = None,
+    ) -> Self:
+        """Make a registry with the DER certificates of the fleet and of its stations.
+
+        home: the station whose file it is, by default the first one.
+        """
+        cls.make_file(path)
+        book = cls(path, now_ms)
+        at = book._now_ms()
+        with book._writing() as session:
+            home = min(stations) if home is None else home
+            row = FleetRow(id=1, certificate=fleet, created_ms=at, epoch=0, station=home)
+            session.add(row)
+            book._enter(session, "log began", at, of=row)
+            for number, of_station in sorted(stations.items()):
+                book._add(session, number, of_station, at)
+        return book
 
     def fleet_certificate(self) -> bytes:
         """Return the fleet's certificate, DER."""
@@ -31,11 +62,15 @@ class StationBook(HeardLog):
         horizon of every beacon moves to the newest event that is known of it.
         """
         with self._writing() as session:
-            row = session.get_one(FleetRow, 1)
-            for beacon in session.scalars(select(BeaconRow)):
-                known = (newest or {}).get(beacon.id, 0)
-                beacon.horizon = max(beacon.horizon, beacon.newest_event, known)
+            row, at = session.get_one(FleetRow, 1), self._now_ms()
             row.epoch += 1
+            self._enter(session, RESTORED, at, of=row, detail=f"epoch {row.epoch}")
+            for beacon in session.scalars(select(BeaconRow).order_by(BeaconRow.id)).all():
+                known = (newest or {}).get(beacon.id, 0)
+                horizon = max(beacon.horizon, beacon.newest_event, known)
+                if horizon != beacon.horizon:
+                    beacon.horizon = horizon
+                    self._enter(session, RESTORED, at, of=beacon, detail=f"event {horizon}")
             return row.epoch
 
     def station_certificate(self, number: int) -> bytes:
@@ -67,9 +102,7 @@ class StationBook(HeardLog):
             certificate.verify_station(number, new, fleet)
             row = session.get(StationRow, number)
             if row is None:
-                session.add(
-                    StationRow(number=number, certificate=of_station, created_ms=self._now_ms())
-                )
+                self._add(session, number, of_station, self._now_ms())
                 return True
             held = certificate.from_der(row.certificate)
             if certificate.public_key_of(held) != certificate.public_key_of(new):
@@ -89,13 +122,20 @@ class StationBook(HeardLog):
             row = session.get(StationRow, number)
             if row is None:
                 raise Clash(f"Station {number} is not in this registry.", "See: fanal station list")
-            if row.revocation is None:
-                row.revocation = StationRevocationRow(at_ms=self._now_ms(), reason=reason)
-                return True
-            if row.revocation.reason == reason:
+            if row.revocation is not None and row.revocation.reason == reason:
                 return False
-            row.revocation.reason = reason  # it is revoked since the first time
+            at = self._now_ms()
+            if row.revocation is None:
+                row.revocation = StationRevocationRow(at_ms=at, reason=reason)
+            else:
+                row.revocation.reason = reason  # it is revoked since the first time
+            self._enter(session, "station revoked", at, of=row, detail=reason)
             return True
+
+    def _add(self, session: Session, number: int, of_station: bytes, at: int) -> None:
+        row = StationRow(number=number, certificate=of_station, created_ms=at)
+        session.add(row)
+        self._enter(session, "station added", at, of=row)
 
 
 def _station(row: StationRow) -> StationRecord:

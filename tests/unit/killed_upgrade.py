@@ -12,8 +12,11 @@ import signal
 import sys
 from pathlib import Path
 
+from fanal import upgrade
 from fanal.registry import Registry
+from fanal.schema import SCHEMA_VERSION
 
+_GROWTH = 65_536  # more than an upgrade adds
 _STEP = 1500  # no divisor of a page: some writes are torn in the middle of one
 
 
@@ -31,7 +34,8 @@ def killed(path: Path, limit: int) -> bool:
 
 
 def main(old: Path, folder: Path) -> None:
-    for limit in range(0, old.stat().st_size + 6 * _STEP, _STEP):
+    upgrade.steps(1, SCHEMA_VERSION)  # read now, and not by a child that may write nothing
+    for limit in range(0, old.stat().st_size + _GROWTH, _STEP):
         path = folder / f"{limit}.db"
         shutil.copy(old, path)
         if killed(path, limit):

@@ -8,7 +8,9 @@ import threading
 from pathlib import Path
 
 import pytest
-from fanal import database, schema
+import sqlalchemy as sa
+from alembic import op
+from fanal import database, log_entry, schema, upgrade
 from fanal.error import EnvironmentFault, IntegrityError
 from fanal.registry import RETIRED, VERIFIED, Registry
 
@@ -23,7 +25,9 @@ COLUMNS = {  # of version 1
     "beacon": "id, public_key, mac, chip, station, state, certificate, site, place, profile,"
     " settings, newest_event, first_ms, last_ms",
 }
-ADDED = {"revocation", "station_revocation"}  # tables since
+ADDED = {  # tables since
+    "revocation", "station_revocation", "log_leaf", "log_node", "log_checkpoint", "log_stamp",
+}  # fmt: skip
 
 
 @pytest.fixture
@@ -93,7 +97,9 @@ def test_an_upgraded_file_takes_what_is_new(old):
 
 
 def test_there_is_a_step_from_every_version():
-    assert sorted(schema.UPGRADES) == list(range(1, schema.SCHEMA_VERSION))
+    found = [version for version, _ in upgrade.steps(1, schema.SCHEMA_VERSION)]
+    assert found == list(range(2, schema.SCHEMA_VERSION + 1))
+    assert [version for version, _ in upgrade.steps(3, 4)] == [4]
 
 
 def test_killed_at_any_write_it_is_the_old_one_or_the_new_one(old, tmp_path):
@@ -123,11 +129,23 @@ def test_killed_at_any_write_it_is_the_old_one_or_the_new_one(old, tmp_path):
         assert read(path) == (NEW, rows, ADDED)
 
 
-@pytest.mark.parametrize("at", [0, 1])
-def test_a_step_that_fails_leaves_the_old_file(old, monkeypatch, at):
-    before = old.read_bytes()
-    steps = ("CREATE TABLE revocation (a)", "CREATE TABLE revocation (b)")
-    monkeypatch.setitem(schema.UPGRADES, 1, (*steps[: at + 1], "nonsense"))
+class Broken:
+    """A step that fails after it has changed something."""
+
+    @staticmethod
+    def upgrade():
+        op.create_table("half", sa.Column("a", sa.Integer))
+        op.execute("nonsense")
+
+
+@pytest.mark.parametrize("version", [2, 3, 4])
+def test_a_step_that_fails_leaves_the_old_file(old, monkeypatch, version):
+    before, real = old.read_bytes(), upgrade.steps
+
+    def steps(low, high):
+        return [(v, Broken if v == version else m) for v, m in real(low, high)]
+
+    monkeypatch.setattr(upgrade, "steps", steps)
     with pytest.raises(EnvironmentFault):
         Registry(old)
     assert old.read_bytes() == before
@@ -158,10 +176,9 @@ def test_a_second_command_finds_it_done(old, monkeypatch):
     real = database.Database._upgrade
 
     def late(self):
-        other = sqlite3.connect(old)
-        other.executescript("BEGIN;" + ";".join(schema.UPGRADES[1]) + ";PRAGMA user_version = 2;"
-                            "COMMIT;")  # fmt: skip
-        other.close()
+        with monkeypatch.context() as quicker:
+            quicker.setattr(database.Database, "_upgrade", real)
+            Registry(old).close()
         real(self)
 
     monkeypatch.setattr(database.Database, "_upgrade", late)
@@ -193,3 +210,42 @@ def test_a_file_that_was_cut_is_never_upgraded_to_something(old, size):
     with pytest.raises((IntegrityError, EnvironmentFault)), Registry(old) as registry:
         registry.beacons()
     assert size < len(whole)
+
+
+# what older releases wrote, word for word
+LATER = {
+    2: "CREATE TABLE revocation (beacon VARCHAR(8) NOT NULL, at_ms INTEGER NOT NULL, reason VARCHAR"
+    " NOT NULL, PRIMARY KEY (beacon), FOREIGN KEY(beacon) REFERENCES beacon (id));"
+    "INSERT INTO revocation VALUES ('BBBBBBBB', 12, 'stolen');",
+    3: "ALTER TABLE sighting ADD COLUMN activation INTEGER;"
+    "INSERT INTO sighting VALUES (9, 'AAAAAAAA', 4, 0, 7, 99000, 'fresh', -70, 1);",
+}
+
+
+@pytest.mark.parametrize("version", [1, 2, 3])
+def test_a_file_of_any_age_comes_up_without_loss(old, tmp_path, version):
+    connection = sqlite3.connect(old)
+    for step in range(2, version + 1):
+        connection.executescript(f"{LATER[step]} PRAGMA user_version = {step};")
+    connection.close()
+    _, rows, _ = read(old)
+    with Registry(old) as registry:
+        revoked = registry.find("BBBBBBBB").revocation
+        assert (revoked and revoked.reason) == ("stolen" if version > 1 else None)
+        assert ("AAAAAAAA", 4) in registry.lines() if version == 3 else True
+        assert [w.horizon for w in registry.watched()] == [0] * len(registry.watched())
+    assert read(old) == (NEW, rows, ADDED)
+    fleet = PaperFleet(tmp_path)
+    fleet.registry.close()
+    assert shape(old) == shape(fleet.path)
+
+
+def test_the_log_of_an_older_file_begins_with_what_is_there(old):
+    with Registry(old) as registry:
+        entries = [log_entry.decode(leaf.content) for leaf in registry.leaves()]
+        histories = [registry.custody(b.beacon_id) for b in registry.beacons()]
+    assert entries[0]["what"] == "log began"
+    taken = {e["beacon"]: e["row"]["state"] for e in entries if "beacon" in e and "row" in e}
+    assert taken == {"AAAAAAAA": "verified", "BBBBBBBB": "retired", "CCCCCCCC": "reserved"}
+    lines = [e for e in entries if "custody" in e]
+    assert len(lines) == sum(len(history) for history in histories)

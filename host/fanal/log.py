@@ -1,0 +1,193 @@
+"""The log in a registry: what matters is entered in the transaction that does it, and stays.
+
+Each entry is a leaf of a Merkle tree (RFC 6962). What the entries say is `log_entry`'s, whether
+they are still what they were `log_verify`'s.
+"""
+
+from collections.abc import Iterable
+from typing import Any
+
+from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
+from sqlalchemy import func, insert, select
+from sqlalchemy.orm import Session
+
+from fanal import log_entry, merkle
+from fanal.certificate import fleet_name, from_der, public_key_of
+from fanal.database import Database
+from fanal.log_record import Leaf, Stamp
+from fanal.schema import (
+    BeaconRow,
+    FleetRow,
+    LogCheckpointRow,
+    LogLeafRow,
+    LogNodeRow,
+    LogStampRow,
+    StationRow,
+)
+
+OWN = ""  # the log of this file; another one is named by its origin
+
+_NO_HASH = bytes(merkle.HASH_SIZE)
+
+
+class Log(Database):
+    """The part of a registry that says what was done with it. Every method is one transaction."""
+
+    def origin(self) -> str:
+        """Return the name of this file's log: its fleet, its station, its epoch if restored."""
+        with self._reading() as session:
+            return _origin(session)
+
+    def log_size(self, log: str = OWN) -> int:
+        """Return how many entries a log has."""
+        with self._reading() as session:
+            return _size(session, log)
+
+    def log_root(self, size: int, log: str = OWN) -> bytes:
+        """Return the root of the first `size` entries, 32 bytes."""
+        with self._reading() as session:
+            return merkle.root(size, _reader(session, log))
+
+    def leaves(self, start: int = 0, end: int | None = None, log: str = OWN) -> list[Leaf]:
+        """Return the entries from `start` to before `end`, as they are in the file."""
+        asked = select(LogLeafRow).where(LogLeafRow.log == log, LogLeafRow.number >= start)
+        if end is not None:
+            asked = asked.where(LogLeafRow.number < end)
+        with self._reading() as session:
+            rows = session.scalars(asked.order_by(LogLeafRow.number))
+            return [Leaf(row.number, row.content, row.hash) for row in rows]
+
+    def inclusion(self, index: int, size: int, log: str = OWN) -> list[bytes]:
+        """Return the proof that entry `index` is in the tree of the first `size` entries."""
+        with self._reading() as session:
+            return merkle.inclusion(index, size, _reader(session, log))
+
+    def logs(self) -> list[str]:
+        """Return the logs that are kept: this file's own, then those of stations, by origin."""
+        with self._reading() as session:
+            return sorted({OWN, *session.scalars(select(LogLeafRow.log).distinct())})
+
+    def checkpoints(self, log: str = OWN) -> list[str]:
+        """Return the signed checkpoints of a log, as notes, in the order of its size."""
+        with self._reading() as session:
+            rows = session.scalars(
+                select(LogCheckpointRow).where(LogCheckpointRow.log == log)
+                .order_by(LogCheckpointRow.size, LogCheckpointRow.origin)
+            )  # fmt: skip
+            return [row.note for row in rows]
+
+    def keep_checkpoint(self, origin: str, size: int, note: str, log: str = OWN) -> None:
+        """Keep a signed checkpoint. It is no entry: the log would never be at rest."""
+        with self._writing() as session:
+            session.merge(LogCheckpointRow(log=log, origin=origin, size=size, note=note))
+
+    def stamps(self, log: str = OWN) -> list[Stamp]:
+        """Return the timestamps of a log's checkpoints, oldest first."""
+        with self._reading() as session:
+            rows = session.scalars(
+                select(LogStampRow).where(LogStampRow.log == log).order_by(LogStampRow.id)
+            )
+            return [Stamp(row.origin, row.size, row.authority, row.token) for row in rows]
+
+    def keep_stamp(self, stamp: Stamp, log: str = OWN) -> None:
+        """Keep a timestamp of a checkpoint."""
+        with self._writing() as session:
+            session.add(
+                LogStampRow(log=log, origin=stamp.origin, size=stamp.size,
+                            authority=stamp.authority, token=stamp.token)
+            )  # fmt: skip
+
+    def _enter(
+        self,
+        session: Session,
+        what: str,
+        at_ms: int,
+        *,
+        of: BeaconRow | StationRow | FleetRow | None = None,
+        detail: str = "",
+        **more: str | int,
+    ) -> None:
+        """Enter what was done into the log, with what the registry says of `of` from now on."""
+        fields: dict[str, Any] = {"what": what, "at_ms": at_ms, "detail": detail, **more}
+        if of is not None:
+            session.flush()
+            fields |= {"row": told(of)}
+        if isinstance(of, BeaconRow):
+            fields |= {"beacon": of.id}
+        elif isinstance(of, StationRow):
+            fields |= {"station": of.number}
+        append(session, OWN, [log_entry.encode(fields)])
+
+
+def append(session: Session, log: str, contents: Iterable[bytes]) -> None:
+    """Let entries join a log. Nothing that is wrong with earlier ones stands in the way.
+
+    An alert has to be written down whatever was done to the log; `log_verify` says what was.
+    """
+    size, read = _size(session, log), _reader(session, log)
+    for size, content in enumerate(contents, size):  # noqa: B020 - the log grows
+        nodes = merkle.appended(size, merkle.leaf_hash(content), read)
+        leaf = {"log": log, "number": size, "content": content, "hash": nodes[0].hash}
+        session.execute(insert(LogLeafRow).values(leaf))
+        for level, number, found in nodes[1:]:
+            session.merge(LogNodeRow(log=log, level=level, number=number, hash=found))
+        session.flush()
+
+
+def told(row: BeaconRow | StationRow | FleetRow) -> dict[str, Any]:
+    """Return what an entry says of a row of the registry."""
+    if isinstance(row, FleetRow):
+        held: dict[str, Any] = {
+            "epoch": row.epoch,
+            "station": row.station,
+            "created_ms": row.created_ms,
+        }
+        return held | {"certificate": log_entry.digest(row.certificate)}
+    revoked = row.revocation
+    held = {
+        "certificate": log_entry.digest(row.certificate),
+        "revoked_ms": revoked and revoked.at_ms,
+        "revoked_for": revoked and revoked.reason,
+    }
+    if isinstance(row, StationRow):
+        return held | {"created_ms": row.created_ms}
+    return held | {
+        "public_key": row.public_key.hex(), "mac": row.mac, "chip": row.chip,
+        "station": row.station, "state": row.state, "site": row.site, "place": row.place,
+        "profile": row.profile, "settings": row.settings, "newest_event": row.newest_event,
+        "first_ms": row.first_ms, "last_ms": row.last_ms, "horizon": row.horizon,
+    }  # fmt: skip
+
+
+def origin_of(fleet: bytes, station: int, epoch: int = 0) -> str:
+    """Return the name of a station's log. fleet: its certificate, DER.
+
+    A file that was restored from a backup goes on from there, which is another log than the one
+    that went on without the restore: so its epoch is in the name.
+    """
+    key = Ed25519PublicKey.from_public_bytes(public_key_of(from_der(fleet)))
+    restored = f"/epoch-{epoch}" if epoch else ""
+    return f"fanal/{fleet_name(key).split()[-1]}/station-{station}{restored}"
+
+
+def _origin(session: Session) -> str:
+    row = session.get_one(FleetRow, 1)
+    return origin_of(row.certificate, row.station, row.epoch)
+
+
+def _size(session: Session, log: str) -> int:
+    newest = session.scalar(select(func.max(LogLeafRow.number)).where(LogLeafRow.log == log))
+    return 0 if newest is None else newest + 1
+
+
+def _reader(session: Session, log: str) -> merkle.Read:
+    def read(level: int, number: int) -> bytes:
+        if level == 0:
+            leaf = select(LogLeafRow.hash).where(LogLeafRow.log == log, LogLeafRow.number == number)
+            return session.scalar(leaf) or _NO_HASH
+        row = session.get(LogNodeRow, (log, level, number))
+        if row is not None:
+            return row.hash
+        return merkle.node_hash(read(level - 1, 2 * number), read(level - 1, 2 * number + 1))
+
+    return read
