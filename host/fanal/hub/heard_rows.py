@@ -13,8 +13,8 @@ from sqlalchemy.orm import Session
 
 from fanal.heard import Heard, Receipt
 from fanal.hub.new_rows import insert_new
+from fanal.hub.placed import columns, place_of
 from fanal.hub.tables import HeardRow, IncidentRow, ListenerRow, SignatureRow
-from fanal.position import Position
 from fanal.waiting import KEPT_MS
 
 MOST_ROWS = 200_000
@@ -35,15 +35,11 @@ def keep(session: Session, heards: Iterable[Heard], owners: Mapping[bytes, Slot]
         beacon, event, slot = owners.get(heard.payload, (None, None, None))
         receipt = heard.receipt
         assert receipt is not None
-        at = receipt.position
         rows.append({
             "payload": heard.payload, "listener": receipt.listener, "heard_ms": heard.t_ms,
             "last_heard_ms": receipt.last_ms, "received_ms": receipt.received_ms,
             "count": receipt.count, "rssi_dbm": heard.rssi_dbm,
-            "latitude": None if at is None else at.latitude,
-            "longitude": None if at is None else at.longitude,
-            "accuracy_m": None if at is None else at.accuracy_m,
-            "source": None if at is None else at.source,
+            **columns(receipt.position),
             "beacon": beacon, "event": event, "slot": slot,
         })  # fmt: skip
     insert_new(session, HeardRow, rows)
@@ -131,8 +127,5 @@ def _is_alert_of(rid: bytes) -> Any:
 
 
 def _heard(row: Row[Any]) -> Heard:
-    at = None
-    if row.latitude is not None:
-        at = Position(row.latitude, row.longitude, row.accuracy_m, row.source)
-    receipt = Receipt(row.listener, row.received_ms, row.last_heard_ms, row.times, at)
+    receipt = Receipt(row.listener, row.received_ms, row.last_heard_ms, row.times, place_of(row))
     return Heard(row.payload, row.rssi_dbm, row.heard_ms, "", receipt)

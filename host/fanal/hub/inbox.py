@@ -26,6 +26,7 @@ from fanal.hub.caps import MOST_LISTENERS, Caps, Crowded
 from fanal.hub.config import Limits
 from fanal.hub.lives import Lives, new_row, tell
 from fanal.hub.new_rows import insert_new
+from fanal.hub.placed import columns
 from fanal.hub.store import Store
 from fanal.hub.tables import InboxRow, ListenerRow, ReceivedRow
 
@@ -211,7 +212,7 @@ def _put_groups(arrival: _Arrival, delivery: Delivery) -> None:
 
 def _row(mark: Postmark, opened: OpenedGroup, arrival: _Arrival) -> dict[str, Any]:
     """Return the row of the inbox for a group, its times reckoned by the hub's clock."""
-    at, received_ms = opened.group.position, arrival.received_ms
+    received_ms = arrival.received_ms
 
     def reckoned(frame: HeardFrame) -> list[Any]:
         heard_ms = max(0, received_ms - arrival.held_ms - waited_ms(mark, opened.group, frame))
@@ -220,10 +221,7 @@ def _row(mark: Postmark, opened: OpenedGroup, arrival: _Arrival) -> dict[str, An
 
     return {
         "listener": arrival.listener, "received_ms": received_ms,
-        "latitude": None if at is None else at.latitude,
-        "longitude": None if at is None else at.longitude,
-        "accuracy_m": None if at is None else at.accuracy_m,
-        "source": None if at is None else at.source,
+        **columns(opened.group.position),
         "frames": [reckoned(frame) for frame in opened.group.frames],
     }  # fmt: skip
 
@@ -236,8 +234,8 @@ def _foreign(item: IncomingForeign) -> _Arrival:
     payload = item.payload[: MOST_PAYLOAD_BYTES + 1]  # what is longer stays wrong, and bounded
     content = hashlib.sha256(f"{listener}\n{window}\n{payload.hex()}".encode()).hexdigest()
     frame = [payload.hex(), item.received_ms, item.received_ms, 1, item.rssi_dbm]
-    row = {"listener": listener, "received_ms": item.received_ms, "latitude": None,
-           "longitude": None, "accuracy_m": None, "source": None, "frames": [frame]}  # fmt: skip
+    row = {"listener": listener, "received_ms": item.received_ms, **columns(None),
+           "frames": [frame]}  # fmt: skip
     return _Arrival(listener, item.received_ms, groups=[(content, row)], frames=1)
 
 

@@ -4,7 +4,7 @@ from dataclasses import dataclass
 
 from fanal_protocol import alert
 
-from fanal.hub.incident_rows import place_of
+from fanal.hub.placed import place_of
 from fanal.hub.tables import IncidentRow
 from fanal.position import Position
 

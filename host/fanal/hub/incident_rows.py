@@ -10,6 +10,7 @@ from sqlalchemy import Table, func, insert, select, update
 from sqlalchemy.orm import Session
 
 from fanal.hub.place import HeardAt
+from fanal.hub.placed import columns, place_of
 from fanal.hub.tables import OPEN, UNSIGNED, IncidentRow, ListenerRow, SightingRow
 from fanal.position import Position
 from fanal.sighting import CrumbFound, Sighting, SignatureVerified
@@ -77,10 +78,7 @@ def sighting_row(seen: Sighting, at: Position | None) -> dict[str, Any]:
         "received_ms": receipt.received_ms, "verdict": seen.verdict,
         "listener": receipt.listener, "count": min(receipt.count, _MOST_MS),
         "rssi_dbm": seen.rssi_dbm,
-        "latitude": None if at is None else at.latitude,
-        "longitude": None if at is None else at.longitude,
-        "accuracy_m": None if at is None else at.accuracy_m,
-        "source": None if at is None else at.source,
+        **columns(at),
         "rid": seen.rid, "status": seen.status, "battery_mv": seen.battery_mv,
         "crumbs": seen.crumbs, "phase": seen.phase,
     }  # fmt: skip
@@ -143,13 +141,6 @@ def load(session: Session, row: IncidentRow) -> Known:
                SightingRow.verdict.in_((DUPLICATE, REPLAY)))
     )  # fmt: skip
     return Known(set(listeners), heard, place_of(row), repeated or 0)
-
-
-def place_of(row: IncidentRow | SightingRow) -> Position | None:
-    """Return the place in a row, None if there is none."""
-    if row.latitude is None or row.longitude is None or row.accuracy_m is None:
-        return None
-    return Position(row.latitude, row.longitude, row.accuracy_m, row.source or "")
 
 
 def _counted(row: IncidentRow) -> list[Any]:

@@ -6,8 +6,9 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
+from fanal.hub.placed import fixed_place_of
 from fanal.hub.tables import BeaconRow, ListenerRow, SiteRow
-from fanal.position import FIXED, SITE, Position
+from fanal.position import SITE, Position
 from fanal.sighting import Outcome, Refusal, Sighting
 
 _INSTALLED = "fixed"  # the profile of a beacon that stays where it is
@@ -54,11 +55,5 @@ def scene_of(session: Session, outcomes: Iterable[Outcome]) -> Scene:
     return Scene(
         {row.id: Position(row.latitude, row.longitude, row.accuracy_m, SITE) for row in sites},
         frozenset(row.key for row in listeners if row.enrolled_ms is not None),
-        {row.key: place for row in listeners if (place := _fixed_place(row)) is not None},
+        {row.key: place for row in listeners if (place := fixed_place_of(row)) is not None},
     )
-
-
-def _fixed_place(row: ListenerRow) -> Position | None:
-    if row.fixed_latitude is None or row.fixed_longitude is None:
-        return None
-    return Position(row.fixed_latitude, row.fixed_longitude, row.fixed_accuracy_m or 0.0, FIXED)

@@ -33,7 +33,6 @@ from fanal.hub.incident_rows import (
     crumb_row,
     leave,
     load,
-    place_of,
     reckon,
     show_status,
     sighting_row,
@@ -42,6 +41,7 @@ from fanal.hub.incident_rows import (
 from fanal.hub.incident_sites import Scene, scene_of
 from fanal.hub.new_rows import insert_new
 from fanal.hub.place import estimate
+from fanal.hub.placed import place_of, put
 from fanal.hub.tables import (
     CLOSED,
     DONE,
@@ -240,11 +240,8 @@ def _times(seen: Sighting) -> tuple[int, int, int]:
 def _locate(work: _Work, site: Position | None) -> None:
     """Reckon where it is, if anything is known of that."""
     at = site or estimate(work.known.heard)
-    if at is None:
-        return
-    row = work.row
-    row.latitude, row.longitude = at.latitude, at.longitude
-    row.accuracy_m, row.source = at.accuracy_m, at.source
+    if at is not None:
+        put(work.row, at)
 
 
 def _add_found(session: Session, works: dict[Event, _Work], outcomes: Sequence[Outcome]) -> None:

@@ -13,10 +13,11 @@ from sqlalchemy.orm import Session
 from fanal import beacon_name
 from fanal.error import FanalError, UsageError
 from fanal.hub.listener_health import HealthChange, watch_health
+from fanal.hub.placed import fixed_place_of, place_of
 from fanal.hub.store import Store, touch
 from fanal.hub.tables import ListenerRow
 from fanal.hub.view import health_word, short_name
-from fanal.position import FIXED, Position
+from fanal.position import Position
 
 _LONGEST_NAME = 40
 _KEY_DIGITS = 64
@@ -162,22 +163,18 @@ def _unheard(key: str) -> ListenerRow:
 
 
 def _listener(row: ListenerRow) -> Listener:
-    fixed = row.fixed_latitude is not None and row.fixed_longitude is not None
     return Listener(
         row.key, short_name(row.key), row.name, row.enrolled_ms is not None, health_word(row),
         row.first_received_ms, row.last_received_ms, row.last_advert_ms, row.silent_since_ms,
-        row.deaf_since_ms, row.queued, dict(row.dropped), row.version, position_of(row), fixed,
+        row.deaf_since_ms, row.queued, dict(row.dropped), row.version, position_of(row),
+        fixed_place_of(row) is not None,
         row.enrolled_ms, row.enrolled_by,
     )  # fmt: skip
 
 
 def position_of(row: ListenerRow) -> Position | None:
     """Return where a listener is: as the officer said, else as it says, None if nobody did."""
-    if row.fixed_latitude is not None and row.fixed_longitude is not None:
-        return Position(row.fixed_latitude, row.fixed_longitude, row.fixed_accuracy_m or 0.0, FIXED)
-    if row.latitude is not None and row.longitude is not None:
-        return Position(row.latitude, row.longitude, row.accuracy_m or 0.0, row.source or FIXED)
-    return None
+    return fixed_place_of(row) or place_of(row)
 
 
 __all__ = [

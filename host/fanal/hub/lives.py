@@ -6,6 +6,7 @@ from typing import Any
 
 from fanal.envelope import Postmark
 from fanal.hub.caps import MOST_LISTENERS
+from fanal.hub.placed import put
 from fanal.hub.tables import ListenerRow
 
 _MOST_BOOTS = 4
@@ -78,12 +79,9 @@ def tell(row: ListenerRow, mark: Postmark | None, received_ms: int) -> None:
     if mark is None:
         row.last_advert_ms = received_ms
         return
-    health, at = mark.health, mark.position
+    health = mark.health
     row.radio, row.queued, row.version = health.radio, health.queued, health.version
     row.dropped = dict(health.dropped)
     if health.advert_age_ms is not None:
         row.last_advert_ms = max(0, received_ms - health.advert_age_ms)
-    row.latitude = None if at is None else at.latitude
-    row.longitude = None if at is None else at.longitude
-    row.accuracy_m = None if at is None else at.accuracy_m
-    row.source = None if at is None else at.source
+    put(row, mark.position)

@@ -33,6 +33,15 @@ class Base(DeclarativeBase):
     type_annotation_map: ClassVar[dict[Any, Any]] = {int: Big, dict[str, Any]: JSON}
 
 
+class Placed:
+    """A place in a row, see `position.Position`; None if nothing is known."""
+
+    latitude: Mapped[float | None]
+    longitude: Mapped[float | None]
+    accuracy_m: Mapped[float | None]
+    source: Mapped[str | None]
+
+
 class MetaRow(Base):
     """Single facts: `schema` (version), `change` (goes up with every commit that shows), `beacons`
     (goes up with every enrolment that changed any)."""
@@ -114,7 +123,7 @@ class SiteRow(Base):
     accuracy_m: Mapped[float]
 
 
-class ListenerRow(Base):
+class ListenerRow(Placed, Base):
     """Whoever sent something. key: 64 hex digits of its Ed25519 key, or "mqtt:" and the topic of a
     gateway that seals nothing (never confirmed by a signature).
 
@@ -138,16 +147,12 @@ class ListenerRow(Base):
     is_lost: Mapped[bool]  # its last will came, and nothing since
     silent_since_ms: Mapped[int | None]  # set and cleared by whoever watches health
     deaf_since_ms: Mapped[int | None]  # the same
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    accuracy_m: Mapped[float | None]
-    source: Mapped[str | None]
     fixed_latitude: Mapped[float | None]
     fixed_longitude: Mapped[float | None]
     fixed_accuracy_m: Mapped[float | None]
 
 
-class InboxRow(Base):
+class InboxRow(Placed, Base):
     """A group that was opened and is not resolved yet, in the order of its receipt.
 
     frames: [[payload hex, heard_ms, last_heard_ms, count, rssi_dbm or null], ...].
@@ -158,10 +163,6 @@ class InboxRow(Base):
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
     listener: Mapped[str] = mapped_column(String(200))
     received_ms: Mapped[int]
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    accuracy_m: Mapped[float | None]
-    source: Mapped[str | None]
     frames: Mapped[list[Any]] = mapped_column(JSON)
 
 
@@ -174,7 +175,7 @@ class ReceivedRow(Base):
     received_ms: Mapped[int] = mapped_column(index=True)
 
 
-class HeardRow(Base):
+class HeardRow(Placed, Base):
     """A distinct payload of the last 48 hours, so that a restart knows what waits. Bounded.
 
     beacon, event, slot: whose signature page it is, if that is known, and more are wanted.
@@ -194,16 +195,12 @@ class HeardRow(Base):
     received_ms: Mapped[int] = mapped_column(index=True)
     count: Mapped[int]
     rssi_dbm: Mapped[int | None]
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    accuracy_m: Mapped[float | None]
-    source: Mapped[str | None]
     beacon: Mapped[str | None] = mapped_column(String(8))
     event: Mapped[int | None]
     slot: Mapped[int | None]
 
 
-class IncidentRow(Base):
+class IncidentRow(Placed, Base):
     """One event of one beacon. kind: ALERT, DRILL or TEST; state: OPEN, TAKEN or DONE.
 
     began_ms: when it was squeezed, at the latest. The status fields are those of the sighting with
@@ -243,17 +240,13 @@ class IncidentRow(Base):
     sightings: Mapped[int]
     replays: Mapped[int]
     listeners: Mapped[int]
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    accuracy_m: Mapped[float | None]
-    source: Mapped[str | None]
     assigned_to: Mapped[str | None]
     acknowledged_ms: Mapped[int | None]
     escalation: Mapped[int]  # levels reached
     revision: Mapped[int]
 
 
-class SightingRow(Base):
+class SightingRow(Placed, Base):
     """One alert whose tag was good, at one listener. verdict: fresh, late, duplicate or replay."""
 
     __tablename__ = "sighting"
@@ -275,10 +268,6 @@ class SightingRow(Base):
     listener: Mapped[str] = mapped_column(String(200))
     count: Mapped[int]
     rssi_dbm: Mapped[int | None]
-    latitude: Mapped[float | None]
-    longitude: Mapped[float | None]
-    accuracy_m: Mapped[float | None]
-    source: Mapped[str | None]
     rid: Mapped[bytes]
     status: Mapped[int]
     battery_mv: Mapped[int]

@@ -27,6 +27,7 @@ from fanal.hub.incident_record import (
 )
 from fanal.hub.incident_record import as_json as as_json
 from fanal.hub.place import HeardAt
+from fanal.hub.placed import place_of
 from fanal.hub.store import Store
 from fanal.hub.tables import (
     ActionRow,
@@ -37,7 +38,6 @@ from fanal.hub.tables import (
     SightingRow,
     SignatureRow,
 )
-from fanal.position import Position
 
 MOST_ROWS = 500  # of one page
 MOST_ACTIONS = 1000  # the newest of a timeline
@@ -130,7 +130,7 @@ def summary(row: IncidentRow, beacon: BeaconRow) -> Incident:
         row.event, beacon.site, beacon.place, beacon.profile, revoked, row.signature, row.began_ms,
         row.first_heard_ms, row.last_heard_ms, row.first_received_ms, row.last_received_ms,
         row.age_s, row.is_resumed, row.phase, row.battery_mv, row.is_battery_low, row.crumbs,
-        row.sightings, row.replays, row.listeners, _position(row), row.assigned_to,
+        row.sightings, row.replays, row.listeners, place_of(row), row.assigned_to,
         row.acknowledged_ms, row.escalation, row.revision,
     )  # fmt: skip
 
@@ -186,11 +186,10 @@ def _trail(session: Session, row: IncidentRow) -> tuple[TrailPoint, ...]:
         .order_by(spans.c.first_ms, spans.c.listener)
     )
     heard = [
-        HeardAt(where, rssi_dbm, t_ms, listener)
-        for *placed, listener, first_ms, last_ms, rssi_dbm in session.execute(query)
-        for where in (Position(placed[0], placed[1], placed[2] or 0.0, placed[3] or ""),)
-        for t_ms in sorted({first_ms, last_ms})
-    ]
+        HeardAt(where, one.rssi_dbm, t_ms, one.listener)
+        for one in session.execute(query) if (where := place_of(one)) is not None
+        for t_ms in sorted({one.first_ms, one.last_ms})
+    ]  # fmt: skip
     return tuple(
         TrailPoint(row.kind, point.position, point.first_ms, point.last_ms, point.listeners)
         for point in place.trail(heard, span_ms)
@@ -250,7 +249,7 @@ def _sightings(
         return Sighting(
             x.id, row.kind, x.heard_ms, x.last_heard_ms, x.received_ms, x.verdict, x.listener,
             _name(x.listener, known), _is_enrolled(x.listener, known), x.count, x.rssi_dbm,
-            _position(x), x.slot, x.seq, x.battery_mv, x.crumbs, x.phase, evidence,
+            place_of(x), x.slot, x.seq, x.battery_mv, x.crumbs, x.phase, evidence,
         )  # fmt: skip
 
     return _page(rows, limit, lambda x: (x.heard_ms, x.id), told)
@@ -285,12 +284,6 @@ def short_name(key: str) -> str:
     except ValueError:
         return key
     return letters_of(b"fanal/1 listener", raw)
-
-
-def _position(row: IncidentRow | SightingRow) -> Position | None:
-    if row.latitude is None or row.longitude is None:
-        return None
-    return Position(row.latitude, row.longitude, row.accuracy_m or 0.0, row.source or "")
 
 
 def _paged(query: Any, at: Any, number: Any, before: str | None, limit: int) -> Any:
