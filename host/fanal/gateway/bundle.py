@@ -18,8 +18,8 @@ from fanal_protocol.advert import SERVICE_UUID
 
 from fanal.envelope import EnvelopeError, Sealer
 from fanal.error import EnvironmentFault, FanalError, UsageError
-from fanal.gateway.short_name import short_name
 from fanal.keyring import sync_folder
+from fanal.short_name import short_name
 
 VERSION = 1
 LONGEST_AREA = 60

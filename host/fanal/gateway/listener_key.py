@@ -19,8 +19,8 @@ from cryptography.hazmat.primitives.serialization import (
 )
 
 from fanal.error import IntegrityError
-from fanal.gateway.short_name import short_name
 from fanal.keyring import write_private
+from fanal.short_name import short_name
 
 KEY_FILE = "listener.key"
 

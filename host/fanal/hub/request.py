@@ -7,12 +7,11 @@ digits) that the officer certifies. Nothing in it is secret, but whoever could p
 its place would be sent the keys of all future events: so people compare the fingerprint, by phone.
 """
 
-import hashlib
 import re
 from dataclasses import dataclass
 
-from fanal.beacon_name import ALPHABET, GROUP
 from fanal.error import UsageError
+from fanal.short_name import short_name
 
 _PREFIX = "fanal-hub"
 _LINE = re.compile(rf"{_PREFIX}:(age1[02-9ac-hj-np-z]{{58}}):([0-9a-f]{{64}}):([0-9A-Z-]+)")
@@ -31,10 +30,8 @@ class Request:
     @property
     def fingerprint(self) -> str:
         """16 letters to compare: the first 80 bits of SHA-256 in Crockford's base32."""
-        said = f"fanal/1 hub request {self.recipient} {self.log_key.hex()}"
-        number = int.from_bytes(hashlib.sha256(said.encode("ascii")).digest()[:10], "big")
-        letters = "".join(ALPHABET[number >> 5 * at & 31] for at in reversed(range(_LETTERS)))
-        return "-".join(letters[at : at + GROUP] for at in range(0, _LETTERS, GROUP))
+        said = f"{self.recipient} {self.log_key.hex()}"
+        return short_name(b"fanal/1 hub request ", said.encode("ascii"), _LETTERS)
 
     @property
     def line(self) -> str:

@@ -11,7 +11,7 @@ from sqlalchemy import and_, func, or_, select
 from sqlalchemy.orm import Session
 
 from fanal.error import UsageError
-from fanal.gateway.short_name import short_name as letters_of
+from fanal.gateway import listener_key
 from fanal.hub import actions, place
 from fanal.hub.incident_record import (
     Action,
@@ -283,7 +283,7 @@ def short_name(key: str) -> str:
         raw = bytes.fromhex(key)
     except ValueError:
         return key
-    return letters_of(b"fanal/1 listener", raw)
+    return listener_key.name_of(raw)
 
 
 def _paged(query: Any, at: Any, number: Any, before: str | None, limit: int) -> Any:
