@@ -3,12 +3,15 @@
 import math
 from dataclasses import dataclass
 
+from fanal.error import UsageError
+
 FIXED = "fixed"
 GPS = "gps"
 SITE = "site"
 LISTENERS = "listeners"
 
 EARTH_M = 6_371_008.8  # mean radius, IUGG
+_TYPED_ACCURACY_M = 25.0  # of a place that somebody looked up on a map
 
 
 @dataclass(frozen=True, slots=True)
@@ -41,3 +44,17 @@ class Position:
             + math.cos(here) * math.cos(there) * math.sin(east / 2) ** 2
         )
         return 2 * EARTH_M * math.asin(min(1.0, math.sqrt(half)))
+
+
+def typed(text: str) -> Position:
+    """Return the position in "LAT,LON" or "LAT,LON,METRES", in degrees. Raises UsageError."""
+    try:
+        latitude, longitude, *more = (float(part) for part in text.split(","))
+        (accuracy_m,) = more or [_TYPED_ACCURACY_M]
+        return Position(latitude, longitude, accuracy_m, FIXED)
+    except ValueError:
+        raise UsageError(
+            "That is no place on earth.",
+            "Write degrees north and east, with a minus for south and west, and how many metres"
+            " that may be off: 52.5163,13.3777,20",
+        ) from None

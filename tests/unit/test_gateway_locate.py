@@ -7,8 +7,8 @@ from contextlib import asynccontextmanager, suppress
 
 import pytest
 from fanal.error import UsageError
-from fanal.gateway.locate import Fixed, Gpsd, read_report, typed
-from fanal.position import Position
+from fanal.gateway.locate import Fixed, Gpsd, read_report
+from fanal.position import Position, typed
 
 TPV = {"class": "TPV", "mode": 3, "lat": 35.9, "lon": 14.5, "eph": 4.0}
 

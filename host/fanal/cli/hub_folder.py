@@ -58,24 +58,6 @@ def at_option(command: _F) -> _F:
     )(command)  # fmt: skip
 
 
-def read_position(text: str) -> "Position":
-    """Return the position in "LAT,LON" or "LAT,LON,METRES". Raises UsageError."""
-    from fanal.error import UsageError
-    from fanal.position import FIXED, Position
-
-    try:
-        numbers = [float(part) for part in text.split(",")]
-        latitude, longitude, *rest = numbers
-        (accuracy_m,) = rest or (10.0,)
-        return Position(latitude, longitude, accuracy_m, FIXED)
-    except ValueError:
-        raise UsageError(
-            "That is no place on earth.",
-            "Write degrees north, degrees east and metres: --at 52.5163,13.3777,20 (a minus for"
-            " south and west).",
-        ) from None
-
-
 def shown_position(at: "Position | None") -> str:
     """Return a position as people read it: "52.51630, 13.37770 (20 m)"."""
     if at is None:

@@ -6,13 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fanal.cli import console
-from fanal.cli.hub_folder import (
-    at_option,
-    hub_option,
-    open_store,
-    read_position,
-    shown_position,
-)
+from fanal.cli.hub_folder import at_option, hub_option, open_store, shown_position
 from fanal.error import UsageError
 
 if TYPE_CHECKING:
@@ -119,10 +113,11 @@ Examples:
 def place_command(listener: str, at: str | None, unknown: bool, hub: Path, as_json: bool) -> None:
     """Say where LISTENER is, whatever it says itself."""
     from fanal.hub import listeners
+    from fanal.position import typed
 
     if unknown == (at is not None):
         raise UsageError("Give one of --at and --unknown.")
-    position = None if at is None else read_position(at)
+    position = None if at is None else typed(at)
     with open_store(hub) as store:
         done = listeners.place(store, listener, position)
     _done(done, as_json, f"“{done.name}” is at {shown_position(done.position)}")

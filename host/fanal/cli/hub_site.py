@@ -5,13 +5,7 @@ from pathlib import Path
 import click
 
 from fanal.cli import console
-from fanal.cli.hub_folder import (
-    at_option,
-    hub_option,
-    open_store,
-    read_position,
-    shown_position,
-)
+from fanal.cli.hub_folder import at_option, hub_option, open_store, shown_position
 from fanal.error import UsageError
 
 
@@ -66,10 +60,11 @@ Examples:
 def set_command(site: str, at: str | None, unknown: bool, hub: Path, as_json: bool) -> None:
     """Say where SITE is."""
     from fanal.hub import sites
+    from fanal.position import typed
 
     if unknown == (at is not None):
         raise UsageError("Give one of --at and --unknown.")
-    position = None if at is None else read_position(at)
+    position = None if at is None else typed(at)
     with open_store(hub) as store:
         if position is None:
             sites.forget(store, site)

@@ -21,10 +21,11 @@ from fanal.gateway.bundle import Bundle
 from fanal.gateway.clocks import of_this_computer
 from fanal.gateway.gateway import Gateway
 from fanal.gateway.listener_key import ListenerKey
-from fanal.gateway.locate import Fixed, Gpsd, Locator, typed
+from fanal.gateway.locate import Fixed, Gpsd, Locator
 from fanal.gateway.outbox import OUTBOX_FILE, Outbox
 from fanal.gateway.relay import relay_for
 from fanal.gateway.state import State
+from fanal.position import typed
 from fanal.radio import DEAF, Radio
 
 LINES, OBJECTS, SILENT = "lines", "objects", "silent"

@@ -138,8 +138,9 @@ def unit_command(
     It runs as a user of its own that may read nothing and do nothing but listen and send.
     """
     from fanal.gateway import bundle
-    from fanal.gateway.locate import Gpsd, typed
+    from fanal.gateway.locate import Gpsd
     from fanal.gateway.unit import Service, unit
+    from fanal.position import typed
 
     bundle.read(bundle_file)
     more: list[str] = []

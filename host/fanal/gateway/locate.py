@@ -11,11 +11,10 @@ from contextlib import suppress
 from typing import Any, Protocol
 
 from fanal.error import UsageError
-from fanal.position import FIXED, GPS, Position
+from fanal.position import GPS, Position
 
 GPSD = "127.0.0.1:2947"
 
-_TYPED_ACCURACY_M = 25.0  # of a place that somebody looked up on a map
 _GPS_ACCURACY_M = 20.0  # of a receiver that does not say
 _STALE_S = 60.0
 _AGAIN_S = 10.0
@@ -117,17 +116,3 @@ def _accuracy_m(report: dict[str, Any]) -> float:
     if "epx" in report and "epy" in report:
         return math.hypot(float(report["epx"]), float(report["epy"]))
     return _GPS_ACCURACY_M
-
-
-def typed(text: str) -> Position:
-    """Return the position in "LAT,LON" or "LAT,LON,METRES", in degrees. Raises UsageError."""
-    try:
-        latitude, longitude, *more = (float(part) for part in text.split(","))
-        (accuracy_m,) = more or [_TYPED_ACCURACY_M]
-        return Position(latitude, longitude, accuracy_m, FIXED)
-    except ValueError:
-        raise UsageError(
-            "The place of the listener is not understood.",
-            "Write latitude and longitude in degrees, and metres of accuracy if you like:"
-            " 35.8989,14.5146,30",
-        ) from None
