@@ -107,6 +107,12 @@ def is_infra(problem: BaseException) -> bool:
 
 def no_fleet(path: Path) -> FanalError:
     """Return the error for a fleet's file that is not there: the others tell loss from absence."""
+    if (path.parent / "request.age").exists():
+        return FanalError(
+            f"The laptop of {path.parent} has asked to be a station, and was not answered yet.",
+            "When the officer has sent the file: `fanal station join FILE`",
+            code="not_joined",
+        )
     if any((path.parent / name).exists() for name in ("key.age", "registry.db")):
         return IntegrityError(
             f"{path} is missing.",

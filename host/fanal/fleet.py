@@ -2,7 +2,8 @@
 
 import shutil
 import tempfile
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
@@ -30,17 +31,27 @@ def create(folder: Path, passphrase: str, now: datetime | None = None) -> Fleet:
     half fleet and nothing is ever overwritten.
     """
     keyring.check_passphrase(passphrase)
+    with founding(folder) as beside:
+        name = _fill(beside, passphrase, now or datetime.now(UTC))
+    return Fleet(folder, name, FIRST_STATION)
+
+
+@contextmanager
+def founding(folder: Path) -> Iterator[Path]:
+    """Give a new folder to fill, which becomes `folder` at the end, or vanishes.
+
+    Raises UsageError unless `folder` does not exist or is empty.
+    """
     require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
     try:
-        name = _fill(beside, passphrase, now or datetime.now(UTC))
+        yield beside
         _take_place(beside, folder)
     except BaseException:
         shutil.rmtree(beside, ignore_errors=True)
         raise
     keyring.sync_folder(folder.parent)
-    return Fleet(folder, name, FIRST_STATION)
 
 
 def _fill(folder: Path, passphrase: str, now: datetime) -> str:

@@ -2,15 +2,16 @@
 
 A fleet folder holds `key.age`, an age identity sealed by the passphrase, and files sealed to
 that identity: `officer.age` (fleet root, fleet signing key, fleet sealing key) and
-`station.age` (one station's root and signing key). The passphrase costs about two seconds and
-512 MB by design, so a command spends it once, on `key.age`. Provisioning opens `station.age`
-only: a technician's laptop need not have the officer's file at all. SPEC 1.1.
+`station.age` (one station's root and signing key). `officers.age` holds the same identity once
+more, sealed to the age keys of officers, so that each opens the folder by an identity file of
+their own. The passphrase costs about two seconds and 512 MB by design, so a command spends it
+once, on `key.age`. Provisioning opens `station.age` only: a technician's laptop need not have the
+officer's file at all. SPEC 1.1.
 """
 
 import json
-import os
 import secrets
-from contextlib import suppress
+from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -19,11 +20,15 @@ import pyrage  # type: ignore[import-untyped]
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fanal_protocol import keys
 
-from fanal.error import FanalError, IntegrityError, ReadBackError, UsageError, no_fleet
+from fanal import age_file, file_set
+from fanal.error import FanalError, IntegrityError, UsageError, no_fleet
+from fanal.private_file import sync_folder as sync_folder
+from fanal.private_file import write_private as write_private
 
 KEY_FILE = "key.age"
 OFFICER_FILE = "officer.age"
 STATION_FILE = "station.age"
+OFFICERS_FILE = "officers.age"
 SHORTEST_PASSPHRASE = 8
 
 _VERSION = 1
@@ -78,6 +83,11 @@ class Keyring:
         return f"Keyring({str(self.folder)!r})"
 
     @classmethod
+    def begin(cls, folder: Path) -> "Keyring":
+        """Return a keyring with a new identity, of which nothing is written yet."""
+        return cls(folder, pyrage.x25519.Identity.generate())
+
+    @classmethod
     def create(cls, folder: Path, passphrase: str, officer: Officer, station: Station) -> "Keyring":
         """Write a new keyring into the existing `folder`. Raises UsageError if there is one.
 
@@ -88,18 +98,16 @@ class Keyring:
             raise UsageError(
                 f"There is a fleet in {folder} already.", "Choose another folder with --fleet."
             )
-        keyring = cls(folder, pyrage.x25519.Identity.generate())
-        keyring._seal(OFFICER_FILE, root=officer.root, signing=officer.signing,
-                      sealing=officer.sealing)  # fmt: skip
-        keyring._seal(STATION_FILE, number=station.number, root=station.root,
-                      signing=station.signing)  # fmt: skip
-        identity = f"{keyring._identity}\n".encode()
-        write_private(folder / KEY_FILE, pyrage.passphrase.encrypt(identity, passphrase))
+        keyring = cls.begin(folder)
+        write_private(folder / OFFICER_FILE, keyring.sealed_officer(officer))
+        write_private(folder / STATION_FILE, keyring.sealed_station(station))
+        write_private(folder / KEY_FILE, keyring.sealed_key(passphrase))
         return keyring
 
     @classmethod
     def unlock(cls, folder: Path, passphrase: str) -> "Keyring":
         """Open the keyring in `folder`. Raises FanalError (no fleet), IntegrityError."""
+        file_set.settle(folder)
         sealed = _read(folder / KEY_FILE)
         if not sealed.startswith(_SCRYPT_HEADER):
             raise _damaged(folder / KEY_FILE)
@@ -116,6 +124,32 @@ class Keyring:
             raise _damaged(folder / KEY_FILE) from None
         return cls(folder, identity)
 
+    @classmethod
+    def unlock_by(cls, folder: Path, identity: Path, passphrase: str) -> "Keyring":
+        """Open the keyring in `folder` by an officer's identity file.
+
+        passphrase: of that file, if it is sealed by one. Raises FanalError, IntegrityError.
+        """
+        file_set.settle(folder)
+        _read(folder / KEY_FILE)
+        path = folder / OFFICERS_FILE
+        if not path.exists():
+            raise no_officers(folder)
+        own = age_file.identities(identity, passphrase)
+        try:
+            content = json.loads(pyrage.decrypt(path.read_bytes(), own))
+            with _expecting(path):
+                return cls(folder, pyrage.x25519.Identity.from_str(content["identity"]))
+        except pyrage.DecryptError:
+            raise IntegrityError(
+                f"{identity} does not open this fleet.",
+                "Its owner is no officer of it: another one adds them by `fanal fleet officers"
+                " add`.",
+                code="identity",
+            ) from None
+        except (pyrage.IdentityError, ValueError):
+            raise _damaged(path) from None
+
     def officer(self) -> Officer:
         """Open the officer's file. Raises FanalError (none here), IntegrityError."""
         content = self._open(OFFICER_FILE)
@@ -131,12 +165,72 @@ class Keyring:
                 raise ValueError("station number")
             return Station(number, _secret(content["root"]), _secret(content["signing"]))
 
-    def _seal(self, name: str, **content: bytes | int) -> None:
+    def officers(self) -> tuple[str, ...]:
+        """Return the age keys that open this folder beside the passphrase."""
+        path = self.folder / OFFICERS_FILE
+        if not path.exists():
+            return ()
+        content = self._open(OFFICERS_FILE)
+        with _expecting(path):
+            # whoever could write here and knew no secret could only have sealed another identity
+            if content["identity"] != str(self._identity):
+                raise ValueError("identity")
+            return tuple(str(one) for one in content["officers"])
+
+    def sealed_officer(self, officer: Officer) -> bytes:
+        """Return the content of OFFICER_FILE."""
+        return self.seal(OFFICER_FILE, root=officer.root, signing=officer.signing,
+                         sealing=officer.sealing)  # fmt: skip
+
+    def sealed_station(self, station: Station) -> bytes:
+        """Return the content of STATION_FILE."""
+        return self.seal(STATION_FILE, number=station.number, root=station.root,
+                         signing=station.signing)  # fmt: skip
+
+    def sealed_officers(self, recipients: Sequence[str]) -> bytes:
+        """Return the content of OFFICERS_FILE: the identity, for those age keys and for itself.
+
+        Raises UsageError for a key that is none.
+        """
+        text = json.dumps({
+            "fanal": "officers", "version": _VERSION, "identity": str(self._identity),
+            "officers": list(recipients),
+        })  # fmt: skip
+        of_all = [*(age_file.recipient(one) for one in recipients), self._identity.to_public()]
+        sealed: bytes = pyrage.encrypt(text.encode(), of_all)
+        return sealed
+
+    def sealed_key(self, passphrase: str) -> bytes:
+        """Return the content of KEY_FILE. Two seconds and 512 MB."""
+        sealed: bytes = pyrage.passphrase.encrypt(f"{self._identity}\n".encode(), passphrase)
+        return sealed
+
+    @property
+    def recipient(self) -> str:
+        """The public half of this folder's identity, "age1..."."""
+        return str(self._identity.to_public())
+
+    def open_sealed(self, sealed: bytes) -> bytes | None:
+        """Return what was sealed to this folder's identity, None if it was not."""
+        try:
+            plain: bytes = pyrage.decrypt(sealed, [self._identity])
+        except pyrage.DecryptError:
+            return None
+        return plain
+
+    def seal(self, name: str, **content: bytes | int) -> bytes:
+        """Return the content of the file `name`, sealed to this folder's identity."""
         kind = name.removesuffix(".age")
         plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in content.items()}
         text = json.dumps({"fanal": kind, "version": _VERSION, **plain}).encode()
-        sealed = pyrage.encrypt(text, [self._identity.to_public()])
-        write_private(self.folder / name, sealed)
+        sealed: bytes = pyrage.encrypt(text, [self._identity.to_public()])
+        return sealed
+
+    def secret(self, name: str, field_name: str) -> bytes:
+        """Return one secret of 32 bytes in the file `name`. Raises FanalError, IntegrityError."""
+        content = self._open(name)
+        with _expecting(self.folder / name):
+            return _secret(content[field_name])
 
     def _open(self, name: str) -> dict[str, Any]:
         path = self.folder / name
@@ -169,6 +263,15 @@ class _expecting:
             raise _damaged(self._path) from None
 
 
+def no_officers(folder: Path) -> FanalError:
+    """Return the error for a folder that only its passphrase opens."""
+    return FanalError(
+        f"No officer's key opens {folder}: only its passphrase does.",
+        "Add officers with `fanal fleet officers add AGE1...`.",
+        code="no_officers",
+    )
+
+
 def check_passphrase(passphrase: str) -> None:
     """Raise UsageError if `passphrase` is too short to protect a fleet."""
     if len(passphrase) < SHORTEST_PASSPHRASE:
@@ -176,36 +279,6 @@ def check_passphrase(passphrase: str) -> None:
             f"The passphrase is shorter than {SHORTEST_PASSPHRASE} characters.",
             "Take four or more random words: it guards every beacon of the fleet.",
         )
-
-
-def write_private(path: Path, content: bytes) -> None:
-    """Write a file, mode 0600, whole or not at all, and read it back. Raises ReadBackError."""
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if temporary.read_bytes() != content:
-            raise ReadBackError(f"{path} reads back differently.", "The disk may be failing.")
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_folder(path.parent)
-
-
-def sync_folder(folder: Path) -> None:
-    """Make a rename in `folder` survive a cut of power (Windows needs and offers nothing)."""
-    if os.name == "nt":
-        return
-    handle = os.open(folder, os.O_RDONLY)
-    try:
-        os.fsync(handle)
-    finally:
-        os.close(handle)
 
 
 def _read(path: Path) -> bytes:

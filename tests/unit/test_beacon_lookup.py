@@ -4,7 +4,7 @@ import json
 
 import pytest
 from click.testing import CliRunner
-from fanal import beacon_lookup, board_link, drill, serial_port
+from fanal import beacon_lookup, board_link, drill, sealed_work, serial_port
 from fanal.beacon_name import shown
 from fanal.cli import choice, main
 from fanal.error import DeviceError, UsageError
@@ -59,6 +59,7 @@ def bench(tmp_path, monkeypatch):
 
     monkeypatch.setattr(board_link, "BoardLink", Wire)
     monkeypatch.setattr(serial_port, "find_port", lambda port: port or "PORT")
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     monkeypatch.setattr(Keyring, "unlock", lambda folder, passphrase: Open())
     monkeypatch.setenv("FANAL_PASSPHRASE", "of no use")
     yield bench

@@ -6,7 +6,7 @@ import os
 
 import pytest
 from click.testing import CliRunner
-from fanal import database, serial_port
+from fanal import database, sealed_work, serial_port
 from fanal.cli import console, main
 from fanal.error import DeviceError, FanalError, UsageError
 from fanal.keyring import Keyring
@@ -42,6 +42,7 @@ def test_a_full_disk_is_the_environment(monkeypatch, tmp_path):
     def full(*_):
         raise OSError(28, "No space left on device")
 
+    monkeypatch.setattr("fanal.sealed_work.run", sealed_work.here)
     monkeypatch.setattr("fanal.fleet.create", full)
     result = run(
         "--fleet", tmp_path / "fleet", "fleet", "init", env={"FANAL_PASSPHRASE": "long enough"}

@@ -194,7 +194,7 @@ def test_help_fits_a_terminal_of_80_columns_and_has_examples():
 def test_a_new_passphrase_that_is_too_short_is_asked_for_again(
     tmp_path, monkeypatch, answers, exit_code
 ):
-    from fanal import fleet
+    from fanal import fleet, sealed_work
 
     given = []
 
@@ -202,6 +202,7 @@ def test_a_new_passphrase_that_is_too_short_is_asked_for_again(
         given.append(passphrase)
         return fleet.Fleet(folder, "fanal fleet 00000000", 0)
 
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     monkeypatch.setattr(fleet, "create", create)
     monkeypatch.delenv(console.PASSPHRASE_VARIABLE, raising=False)
     monkeypatch.setattr(click.testing._NamedTextIOWrapper, "isatty", lambda _: True, raising=False)

@@ -7,6 +7,7 @@ import sys
 import pyrage
 import pytest
 from click.testing import CliRunner
+from fanal import sealed_work
 from fanal.cli import main
 from fanal.hub import keys
 from fanal.hub.store import Store
@@ -36,6 +37,7 @@ def quick(monkeypatch):
 
     monkeypatch.setattr(pyrage.passphrase, "encrypt", encrypt)
     monkeypatch.setattr(pyrage.passphrase, "decrypt", decrypt)
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     for name in ("FANAL_HUB", "FANAL_HUB_PASSPHRASE", "FANAL_PASSPHRASE", "FANAL_FLEET"):
         monkeypatch.delenv(name, raising=False)
 

@@ -12,6 +12,7 @@ from typing import Any
 import pytest
 from bleak.exc import BleakError
 from click.testing import CliRunner, Result
+from fanal import sealed_work
 from fanal.cli import main, relaying
 from fanal.cli.relaying import Relaying
 from fanal.envelope import Opener
@@ -249,6 +250,7 @@ class TestVolunteer:
         class Open:
             officer = staticmethod(lambda: fleet.officer)
 
+        monkeypatch.setattr(sealed_work, "run", sealed_work.here)
         monkeypatch.setattr(Keyring, "unlock", lambda folder, passphrase: Open)
         monkeypatch.setenv("FANAL_PASSPHRASE", "of no use")
         yield fleet

@@ -9,6 +9,7 @@ from typing import Any
 import pytest
 from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakError
 from click.testing import CliRunner, Result
+from fanal import sealed_work
 from fanal.beacon_name import shown as shown_id
 from fanal.cli import main
 from fanal.error import FanalError
@@ -44,6 +45,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PaperFlee
     fleet = PaperFleet(tmp_path)
     fleet.path.rename(tmp_path / REGISTRY_FILE)
     keyring = OpenKeyring(fleet)
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     monkeypatch.setattr(Keyring, "unlock", lambda folder, passphrase: keyring)
     monkeypatch.setenv("FANAL_PASSPHRASE", "of no use")
     monkeypatch.setenv("FANAL_FLEET", str(tmp_path))
@@ -238,6 +240,7 @@ def test_a_beacon_of_another_station_needs_the_officer(
     play(monkeypatch, frames_of(beacon))
     assert listen("--until", "alert", "--seconds", "20").exit_code == 0
     keyring = OpenKeyring(fleet, has_officer=False)
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     monkeypatch.setattr(Keyring, "unlock", lambda folder, passphrase: keyring)
     play(monkeypatch, frames_of(beacon))
     result = listen("--until", "alert", "--seconds", "0.3")

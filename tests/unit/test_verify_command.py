@@ -12,7 +12,7 @@ import pytest
 from bleak.exc import BleakError
 from click.testing import CliRunner, Result
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fanal import air_check, board_link, firmware_image, serial_port
+from fanal import air_check, board_link, firmware_image, sealed_work, serial_port
 from fanal.air_rows import Limits
 from fanal.cli import main, self_test
 from fanal.error import BoardLost, IntegrityError
@@ -67,6 +67,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PaperFlee
     fleet = PaperFleet(tmp_path)
     fleet.path.rename(tmp_path / REGISTRY_FILE)
     keyring = OpenKeyring(fleet)
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     monkeypatch.setattr(Keyring, "unlock", lambda folder, passphrase: keyring)
     monkeypatch.setenv("FANAL_PASSPHRASE", "of no use")
     monkeypatch.setenv("FANAL_FLEET", str(tmp_path))
@@ -287,6 +288,7 @@ def test_a_wrong_passphrase_disturbs_no_beacon(
     def wrong(*_: object) -> None:
         raise IntegrityError("The passphrase is wrong.")
 
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
     monkeypatch.setattr(Keyring, "unlock", wrong)
     assert verify("--air", "--trigger").exit_code == 4
     assert board.links == 0

@@ -26,7 +26,8 @@ class Verb(NamedTuple):
 
 
 VERBS = {
-    "fleet": Verb("fanal.cli.fleet", "fleet_group", "Create a fleet and its keys."),
+    "fleet": Verb("fanal.cli.fleet", "fleet_group", "Create a fleet, back it up, restore it."),
+    "station": Verb("fanal.cli.station", "station_group", "Let laptops provision, or no more."),
     "ports": Verb("fanal.cli.ports", "ports_command", "Show which boards are attached."),
     "doctor": Verb("fanal.cli.doctor", "doctor_command", "Check this computer, row by row."),
     "image": Verb("fanal.cli.image", "image_group", "Keep MicroPython images for flashing."),
@@ -72,6 +73,7 @@ _EXTRAS = {
     "psycopg": "hub",
     "paho": "listener",
     "httpx": "listener",
+    "shamir_mnemonic": "officer",
     "matplotlib": "plot",
     "bumble": "sim",
     "micropython_run": "sim",

@@ -23,8 +23,12 @@ from fanal.printable import printable
 if TYPE_CHECKING:
     from rich.console import Console
 
+    from fanal.sealed_work import Opener
+
 PASSPHRASE_VARIABLE = "FANAL_PASSPHRASE"
 HUB_PASSPHRASE_VARIABLE = "FANAL_HUB_PASSPHRASE"
+BACKUP_PASSPHRASE_VARIABLE = "FANAL_BACKUP_PASSPHRASE"
+IDENTITY_VARIABLE = "FANAL_IDENTITY"
 
 _F = TypeVar("_F", bound=Callable[..., Any])
 
@@ -41,11 +45,16 @@ _WORD = re.compile(r"\s*(?:[^\s`]*`[^`]*`\S*|\S+)")
 
 @dataclass
 class Session:
-    """What every command shares. fleet_dir: the fleet folder, which may not exist yet."""
+    """What every command shares.
+
+    fleet_dir: the fleet folder, which may not exist yet. identity: the file that opens it, None if
+    its passphrase does.
+    """
 
     fleet_dir: Path
     debug: bool = False
     as_json: bool = False
+    identity: Path | None = None
 
 
 pass_session = click.make_pass_decorator(Session)
@@ -172,6 +181,22 @@ def passphrase_option(command: _F) -> _F:
     )(command)
 
 
+def unlock_options(command: _F) -> _F:
+    """Add what opens the fleet: `--passphrase-file` (parameter) and `--identity` (`Session`)."""
+
+    def remember(ctx: click.Context, _: click.Parameter, value: Path | None) -> None:
+        session = ctx.find_object(Session)
+        if session is not None:
+            session.identity = value
+
+    command = click.option(
+        "--identity", type=click.Path(path_type=Path, dir_okay=False), envvar=IDENTITY_VARIABLE,
+        metavar="FILE", expose_value=False, callback=remember,
+        help="Open the fleet by an officer's age identity, not by its passphrase.",
+    )(command)  # fmt: skip
+    return passphrase_option(command)
+
+
 def port_option(command: _F) -> _F:
     """Add `--port` (parameter `port`) to a command."""
     return click.option(
@@ -200,23 +225,44 @@ def ports_options(command: _F) -> _F:
     )(command)  # fmt: skip
 
 
+def read_opener(session: Session, passphrase_file: Path | None) -> "Opener":
+    """Return what opens the fleet: the officer's identity file, or the passphrase."""
+    from fanal.sealed_work import Opener
+
+    if session.identity is None:
+        return Opener(read_passphrase(passphrase_file))
+    from fanal import age_file
+
+    if not age_file.is_sealed(session.identity):
+        return Opener("", session.identity)
+    return Opener(read_passphrase(passphrase_file, whose="identity file"), session.identity)
+
+
 def read_passphrase(
     passphrase_file: Path | None, *, is_new: bool = False, whose: str = "fleet"
 ) -> str:
     """Return the passphrase: from the file, else FANAL_PASSPHRASE, else asked for (twice if new).
 
-    whose: "fleet" or "hub", whose own FANAL_HUB_PASSPHRASE comes first. Never from the command
-    line, where every process could read it.
+    whose: "fleet", "identity file", or "hub", whose own FANAL_HUB_PASSPHRASE comes first, or
+    "backup", which has FANAL_BACKUP_PASSPHRASE alone. Never from the command line, where every
+    process could read it. From here on this process leaves no core file.
     """
+    from fanal import secret_process
+
+    secret_process.harden()
     if passphrase_file is not None:
         return read_secret_file(passphrase_file)
+    if whose == "backup":
+        variable, found = BACKUP_PASSPHRASE_VARIABLE, os.environ.get(BACKUP_PASSPHRASE_VARIABLE)
+    else:
+        variable, found = PASSPHRASE_VARIABLE, os.environ.get(PASSPHRASE_VARIABLE)
     own = os.environ.get(HUB_PASSPHRASE_VARIABLE) if whose == "hub" else None
-    if from_environment := own or os.environ.get(PASSPHRASE_VARIABLE):
+    if from_environment := own or found:
         return from_environment
     if not sys.stdin.isatty():
         raise UsageError(
             f"The passphrase of the {whose} is needed, and there is no terminal to ask for it.",
-            f"Use --passphrase-file FILE or set {PASSPHRASE_VARIABLE}.",
+            f"Use --passphrase-file FILE or set {variable}.",
         )
     if not is_new:
         answer: str = click.prompt(f"Passphrase of the {whose}", hide_input=True, err=True)

@@ -69,7 +69,7 @@ failed; of one board alone that of its failure (1, 3, 4, 5 or 7).
     help="Retire another identity of a board that was erased.",
 )
 @console.baud_option
-@console.passphrase_option
+@console.unlock_options
 @console.json_option
 @console.pass_session
 @click.pass_context
@@ -163,12 +163,12 @@ def _give_up(fleet_dir: Path, name: str | None, row: int, as_json: bool) -> None
 
 
 def _station(session: console.Session, passphrase_file: Path | None) -> "Station":
-    from fanal.keyring import Keyring
+    from fanal import unlocking
 
-    passphrase = console.read_passphrase(passphrase_file)
+    opener = console.read_opener(session, passphrase_file)
     with console.steps() as on_step:
         on_step("Opening the keyring")
-        return Keyring.unlock(session.fleet_dir, passphrase).station()
+        return unlocking.station(session.fleet_dir, opener)
 
 
 def _name(name: str) -> str:

@@ -47,7 +47,7 @@ Exit codes: 0 fine, 1 no fleet, 2 not a hub's line, 4 wrong passphrase.
     help="With --here: the hub's passphrase; or set FANAL_HUB_PASSPHRASE.",
 )  # fmt: skip
 @choice.yes_option
-@console.passphrase_option
+@console.unlock_options
 @console.json_option
 @console.pass_session
 def enrol_command(
@@ -133,8 +133,8 @@ def _made(
     passphrase_file: Path | None,
 ) -> "Made":
     """Show the officer what goes where, ask, and make it."""
-    from fanal.hub.enrolment import make
-    from fanal.keyring import Keyring
+    from fanal import sealed_work
+    from fanal.hub.enrolment import Made
     from fanal.registry import REGISTRY_FILE, Registry
 
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
@@ -145,12 +145,11 @@ def _made(
             "Are the letters the same?" if out else "Shall it?",
             yes,
         )
-        passphrase = console.read_passphrase(passphrase_file)
-        with console.steps() as on_step:
-            on_step("Opening the keyring")
-            officer = Keyring.unlock(session.fleet_dir, passphrase).officer()
-            on_step("Making the file")
-            return make(officer, registry, request)
+    opener = console.read_opener(session, passphrase_file)
+    with console.steps() as on_step:
+        on_step("Opening the keyring and making the file")
+        done = sealed_work.run("enrol", session.fleet_dir, opener, request=request.line)
+    return Made(done.raw, **done.values)
 
 
 def _unlocked(folder: Path, passphrase_file: Path | None) -> "HubKeyring":

@@ -44,7 +44,7 @@ while --until or --seconds still waited.
     help="With --bundle: the folder of this listener's key and outbox.",
 )  # fmt: skip
 @click.option("--jsonl", "as_jsonl", is_flag=True, help="Print one JSON object for each event.")
-@console.passphrase_option
+@console.unlock_options
 @console.json_option
 @console.pass_session
 @click.pass_context
@@ -79,17 +79,16 @@ def listen_command(
         ctx.exit(_relay(bundle_file, at, gpsd, state, air, adapter, seconds, as_jsonl, as_json))
     if at or gpsd or state:
         raise UsageError("--at, --gpsd and --state go with --bundle.")
+    from fanal import unlocking
     from fanal.cli.sitting import Show, Sitting
-    from fanal.keyring import Keyring
     from fanal.registry import REGISTRY_FILE, Registry
 
     radio = ears.radio(air, adapter)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
-        passphrase = console.read_passphrase(passphrase_file)
+        opener = console.read_opener(session, passphrase_file)
         with console.steps() as on_step:
             on_step("Opening the keyring")
-            keyring = Keyring.unlock(session.fleet_dir, passphrase)
-            roots = ears.station_roots(keyring, registry.watched())
+            roots = unlocking.station_roots(session.fleet_dir, opener, registry.watched())
         show = Show.silent() if as_json else Show.objects() if as_jsonl else Show.lines()
         sitting = Sitting(registry, roots, show, until)
         ended = sitting.run(radio, seconds)

@@ -33,7 +33,7 @@ Examples:
 )
 @click.option("--replace", is_flag=True, help="Retire another identity registered for this board.")
 @click.option("--wipe", metavar="ID", help="First erase this identity from the board, for good.")
-@console.passphrase_option
+@console.unlock_options
 @console.json_option
 @console.pass_session
 def provision_command(
@@ -54,8 +54,8 @@ def provision_command(
     If it is interrupted, by a cable, a cut of power or Ctrl-C, run it again: it goes on where it
     stopped. Run on a provisioned beacon, it changes what differs and nothing else.
     """
+    from fanal import unlocking
     from fanal.board_link import BoardLink
-    from fanal.keyring import Keyring
     from fanal.provision import Request, provision
     from fanal.registry import PROVISIONED, REGISTRY_FILE, Registry
     from fanal.serial_port import find_port
@@ -65,10 +65,10 @@ def provision_command(
         only = choice.chosen_id(registry, beacon)
         request = Request(site, place, profile, settings, replace, wipe, only)
         port = find_port(port)
-        passphrase = console.read_passphrase(passphrase_file)
+        opener = console.read_opener(session, passphrase_file)
         with console.steps() as on_step:
             on_step("Opening the keyring")
-            station = Keyring.unlock(session.fleet_dir, passphrase).station()
+            station = unlocking.station(session.fleet_dir, opener)
             on_step(f"Waiting for the beacon on {port}")
             with BoardLink(port, on_waiting=console.ask_for_reset) as board:
                 done = provision(board, station, registry, request, on_step=on_step)

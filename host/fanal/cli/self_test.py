@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING, Any
 from fanal.cli import console, ears
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from fanal.air_check import AirCheck
-    from fanal.keyring import Keyring
     from fanal.registry import Registry
     from fanal.verify import Verification
 
@@ -37,13 +36,16 @@ class Wanted:
 
 def hear(
     registry: "Registry",
-    keyring: "Keyring",
+    roots: "Mapping[int, bytes]",
     port: str,
     wired: "Verification",
     wanted: Wanted,
     on_step: "Callable[[str], None]",
 ) -> "AirCheck":
-    """Check on air what passed on the wire. Raises what `air_check` does."""
+    """Check on air what passed on the wire. Raises what `air_check` does.
+
+    roots: station number to F_t, 32 bytes.
+    """
     from fanal.air_check import air_check
     from fanal.air_rows import Limits
 
@@ -55,7 +57,6 @@ def hear(
         for line in _PATTERN:
             console.note(line)
 
-    watched = [beacon for beacon in registry.watched() if beacon.beacon_id == wired.beacon_id]
     usual_s = _BY_WIRE_S if wanted.is_by_wire else _BY_HAND_S
     more: dict[str, Any] = {}
     if not wanted.is_by_wire:
@@ -64,7 +65,7 @@ def hear(
         air_check(
             wired,
             registry,
-            ears.station_roots(keyring, watched),
+            roots,
             ears.radio(wanted.air, wanted.adapter),
             by_wire if wanted.is_by_wire else by_hand,
             limits=Limits(wanted.rssi_min_dbm, wanted.rssi_max_dbm, wanted.wait_s or usual_s),

@@ -15,8 +15,9 @@ from fanal.error import FanalError, UsageError
 from fanal.printable import printable
 
 if TYPE_CHECKING:
+    from collections.abc import Mapping
+
     from fanal.air_check import AirCheck
-    from fanal.keyring import Keyring
     from fanal.registry import Registry
     from fanal.verify import Check, Verification
 
@@ -85,7 +86,7 @@ nothing of the beacon.
               help="Wait so long for it.  [default: 30 by wire, 120 by hand]")  # fmt: skip
 @click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
               help="Also write the rows as a JUnit file.")  # fmt: skip
-@console.passphrase_option
+@console.unlock_options
 @console.json_option
 @console.pass_session
 @click.pass_context
@@ -117,7 +118,7 @@ def verify_command(
     wanted = Wanted(trigger, air, adapter, rssi_min, rssi_max, air_wait)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         only = choice.chosen_id(registry, beacon)
-        keyring = _keyring(session, passphrase_file) if is_on_air else None
+        roots = _roots(session, passphrase_file, registry) if is_on_air else None
         port = find_port(port)
         try:
             wired = _wired(registry, port, only, is_recorded=not is_on_air)
@@ -125,8 +126,8 @@ def verify_command(
             _write_junit(junit, [("wired", only or "", (), problem)])
             raise
         result = Result(wired)
-        if keyring is not None and not wired.exit_code:
-            result = _on_air(registry, keyring, port, wired, wanted)
+        if roots is not None and not wired.exit_code:
+            result = _on_air(registry, roots, port, wired, wanted)
     _write_junit(junit, result.parts())
     if as_json:
         console.print_json({"ok": not result.exit_code, "port": port, **result.as_object()})
@@ -151,13 +152,15 @@ def _check_usage(
         raise UsageError(f"There is no folder {junit.parent} for {junit.name}.", "Create it first.")
 
 
-def _keyring(session: console.Session, passphrase_file: Path | None) -> "Keyring":
-    from fanal.keyring import Keyring
+def _roots(
+    session: console.Session, passphrase_file: Path | None, registry: "Registry"
+) -> "Mapping[int, bytes]":
+    from fanal import unlocking
 
-    passphrase = console.read_passphrase(passphrase_file)
+    opener = console.read_opener(session, passphrase_file)
     with console.steps() as on_step:
         on_step("Opening the keyring")
-        return Keyring.unlock(session.fleet_dir, passphrase)
+        return unlocking.station_roots(session.fleet_dir, opener, registry.watched())
 
 
 def _wired(
@@ -178,11 +181,15 @@ def _wired(
 
 
 def _on_air(
-    registry: "Registry", keyring: "Keyring", port: str, wired: "Verification", wanted: Wanted
+    registry: "Registry",
+    roots: "Mapping[int, bytes]",
+    port: str,
+    wired: "Verification",
+    wanted: Wanted,
 ) -> Result:
     try:
         with console.steps() as on_step:
-            heard = hear(registry, keyring, port, wired, wanted, on_step)
+            heard = hear(registry, roots, port, wired, wanted, on_step)
     except FanalError as problem:
         return Result(wired, problem=problem)
     if not heard.exit_code:

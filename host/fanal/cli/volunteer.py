@@ -47,7 +47,7 @@ Tell the volunteers the eight letters of the file by telephone, so that they kno
 )  # fmt: skip
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
 @click.option("--plain", is_flag=True, help="Allow http:// or mqtt:// to another computer.")
-@console.passphrase_option
+@console.unlock_options
 @console.json_option
 @console.pass_session
 def bundle_command(
@@ -65,19 +65,18 @@ def bundle_command(
     Needs the officer's file of the fleet. What volunteers send is sealed to the fleet in any
     case; TLS on the way keeps others from swallowing it unseen.
     """
-    from fanal.envelope import Opener
+    from fanal import unlocking
     from fanal.gateway import bundle
-    from fanal.keyring import Keyring
 
     pem = None if ca is None else _text_of(ca)
     _require_safe(bundle.make(area, _SOMEBODY, relay, pem), plain)
     if out.exists():
         raise UsageError(f"{out} is there already.", "Choose another name with --out FILE.")
-    passphrase = console.read_passphrase(passphrase_file)
+    opener = console.read_opener(session, passphrase_file)
     with console.steps() as on_step:
         on_step("Opening the keyring")
-        sealing = Keyring.unlock(session.fleet_dir, passphrase).officer().sealing
-    made = bundle.make(area, Opener(sealing).recipient, relay, pem)
+        recipient = unlocking.recipient(session.fleet_dir, opener)
+    made = bundle.make(area, recipient, relay, pem)
     bundle.write(out, made)
     if as_json:
         console.print_json({"ok": True, "path": out, **_as_object(made)})
