@@ -123,6 +123,12 @@ def test_what_cannot_be_opened_is_refused_and_nothing_is_written_of_it(hub, inbo
     assert [row.key for row in rows(hub, ListenerRow)] == [one.key]
 
 
+def test_a_refusal_does_not_hold_on_to_the_delivery(inbox):
+    """As a traceback would: under a flood of large ones a hub grew by a gigabyte."""
+    (refused,) = inbox.take([Incoming(b"FANAL\x01\x00\x00\x00\x04junk", "", T0)])
+    assert (refused.__traceback__, refused.__context__, refused.__cause__) == (None, None, None)
+
+
 def test_garbage_alone_does_not_even_open_a_transaction(hub, inbox):
     begun = []
     event.listen(hub.store.engine, "begin", begun.append)

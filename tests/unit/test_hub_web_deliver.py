@@ -7,8 +7,10 @@ import pytest
 from fanal.envelope import MOST_DELIVERY_BYTES, EnvelopeError
 from fanal.error import EnvironmentFault
 from fanal.hub.caps import Crowded
+from fanal.hub.inbox import Taken
 from fanal.hub.intake import IntakeFull
 from fanal.hub.web import app as web_app
+from fanal.hub.web import deliver
 
 from tests.unit.paper_web import PaperWeb
 
@@ -229,3 +231,42 @@ async def test_health_says_that_it_runs_and_nothing_else(web):
         web.store.change = broken
         answer = await stranger.get("/health")
     assert (answer.status_code, answer.json()) == (503, {"error": "database"})
+
+
+async def test_strangers_who_fill_the_door_leave_the_fleets_own_a_way_in(tmp_path, monkeypatch):
+    monkeypatch.setattr(deliver, "_MOST_OPEN", 3)
+    web, written, never = PaperWeb(tmp_path), Future(), Future()
+    written.set_result(Taken("key", 1, 0, is_enrolled=True))
+    answers = {b"enrolled": written, b"slow": never}
+    web.intake.submit = lambda data, source: answers[data]
+
+    async def status(address, data):
+        answer = await sent(web.app, [data], [OCTETS], address=address)
+        return answer[0]
+
+    assert await status("192.0.2.50", b"enrolled") == 204
+    slow = [asyncio.create_task(status(f"192.0.2.{n}", b"slow")) for n in range(3)]
+    for _ in range(20):
+        await asyncio.sleep(0)
+    assert await status("192.0.2.51", b"enrolled") == 503
+    assert await status("192.0.2.50", b"enrolled") == 204
+    never.set_result(Taken("other", 1, 0))
+    assert [await one for one in slow] == [204] * 3
+    assert await status("192.0.2.51", b"enrolled") == 204
+
+
+async def test_who_hangs_up_in_the_middle_fills_no_log(web, caplog):
+    async def receive():
+        return {"type": "http.disconnect"}
+
+    async def send(message):
+        pass
+
+    for path in ("/deliver", "/login"):
+        kind = b"application/x-www-form-urlencoded" if path == "/login" else OCTETS[1]
+        scope = {"type": "http", "method": "POST", "path": path, "raw_path": path.encode(),
+                 "query_string": b"", "headers": [(b"content-type", kind)], "root_path": "",
+                 "client": ("192.0.2.7", 1), "server": ("127.0.0.1", 8060), "scheme": "http",
+                 "http_version": "1.1"}  # fmt: skip
+        await web.app(scope, receive, send)  # uvicorn would log what is raised here
+    assert caplog.records == []

@@ -1,7 +1,7 @@
 """How often somebody may do something: by numbers, on a clock of paper."""
 
 import pytest
-from fanal.hub.web.rates import Attempts, Buckets, Crowd, source
+from fanal.hub.web.rates import Attempts, Buckets, Crowd, Regulars, source
 
 
 @pytest.fixture
@@ -110,3 +110,11 @@ def test_a_crowd_has_places_and_gives_them_back():
         assert again
         assert more
     assert crowd._each == {}
+
+
+def test_regulars_are_remembered_and_the_longest_unseen_is_forgotten(monkeypatch):
+    monkeypatch.setattr("fanal.hub.web.rates._MOST_KEYS", 2)
+    regulars = Regulars()
+    for key in ("a", "b", "a", "c"):
+        regulars.welcome(key)
+    assert [key in regulars for key in "abc"] == [True, False, True]

@@ -59,12 +59,16 @@ class IncomingForeign:
 
 @dataclass(frozen=True, slots=True)
 class Taken:
-    """What was written. groups: new ones; repeated: known before; refused: as in `Delivery`."""
+    """What was written. groups: new ones; repeated: known before; refused: as in `Delivery`.
+
+    is_enrolled: whether the listener is one of the fleet's own.
+    """
 
     listener: str
     groups: int
     repeated: int
     refused: Mapping[str, str] = field(default_factory=dict)
+    is_enrolled: bool = False
 
 
 @dataclass
@@ -126,6 +130,8 @@ class Inbox:
         try:
             mark, sealed = self._opener.postmark(item.data)
         except EnvelopeError as refused:
+            # where it was raised holds the delivery: whoever keeps the one would keep the other
+            refused.__traceback__ = refused.__context__ = None
             return refused
         key, held_ms = mark.listener.hex(), max(0, item.held_ms)
         return _Arrival(key, item.received_ms, mark, sealed, held_ms=held_ms)
@@ -170,7 +176,8 @@ class Inbox:
                     fresh.remove(name)
                     rows.append(row)
             groups = len(rows) - before
-            taken[id(one)] = Taken(one.listener, groups, len(one.groups) - groups, one.refused)
+            taken[id(one)] = Taken(one.listener, groups, len(one.groups) - groups, one.refused,
+                                   one.is_enrolled)  # fmt: skip
         if rows:
             session.execute(insert(InboxRow), rows)
 

@@ -16,6 +16,7 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
+from fastapi import FastAPI
 
 from fanal.envelope import Opener
 from fanal.error import EnvironmentFault, FanalError
@@ -34,6 +35,7 @@ from fanal.hub.resolving import Resolving
 from fanal.hub.store import Store
 from fanal.hub.subscriber import Subscriber
 from fanal.hub.web.app import create_app
+from fanal.hub.web.lobby import MOST_OPEN_EACH, Lobby
 
 Say = Callable[[str], None]
 
@@ -64,7 +66,10 @@ def serve(
         say(f"The hub is at {config.public_url if config.port else f'http://127.0.0.1:{port}'}")
         if worker.hub.intake is None:
             say("No fleet was accepted yet, so nothing is taken in: see `fanal hub accept`.")
-        _Server(_uvicorn(worker.hub, config)).run(sockets=[door])
+        app = create_app(worker.hub)
+        each = None if config.behind_proxy else MOST_OPEN_EACH
+        lobby = stack.enter_context(Lobby(door, app.state.regulars, most_each=each))
+        _Server(_uvicorn(app, config)).run(sockets=[lobby])
         say("Stopping.")
 
 
@@ -195,9 +200,10 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _uvicorn(hub: Hub, config: Config) -> uvicorn.Config:
+def _uvicorn(app: FastAPI, config: Config) -> uvicorn.Config:
+    # log_level: what strangers send that is no HTTP fills no disk
     return uvicorn.Config(
-        create_app(hub), log_config=None, access_log=False, server_header=False, ws="none",
+        app, log_config=None, log_level="error", access_log=False, server_header=False, ws="none",
         proxy_headers=config.behind_proxy, forwarded_allow_ips=_LOOPBACK,
         ssl_certfile=config.tls_cert, ssl_keyfile=config.tls_key,
         timeout_graceful_shutdown=_GOODBYE_S, backlog=_BACKLOG,

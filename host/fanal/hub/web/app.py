@@ -12,6 +12,7 @@ from fastapi import FastAPI, Request
 from fastapi.exceptions import RequestValidationError
 from starlette.exceptions import HTTPException
 from starlette.middleware import Middleware
+from starlette.requests import ClientDisconnect
 from starlette.responses import Response
 from starlette.staticfiles import StaticFiles
 
@@ -25,6 +26,7 @@ from fanal.hub.web.document import HERE, environment
 from fanal.hub.web.form import WebRefusal
 from fanal.hub.web.guard import Guard
 from fanal.hub.web.headers import SafeHeaders
+from fanal.hub.web.rates import Regulars
 
 MOST_BYTES = 64 * 1024  # of any request but a delivery
 PATIENCE_S = 30.0  # for a request to arrive whole
@@ -34,7 +36,7 @@ _NO_TELEMETRY: Any = {"tracing": False, "metrics": False, "logs": False, "auto_c
 
 def create_app(hub: Hub) -> FastAPI:
     """Return the application of a hub. `app.state.live.stop()` ends its streams: see `live`."""
-    following = live.Live(hub.store.change)
+    following, regulars = live.Live(hub.store.change), Regulars()
 
     @asynccontextmanager
     async def lifespan(_: FastAPI) -> AsyncIterator[None]:
@@ -48,17 +50,19 @@ def create_app(hub: Hub) -> FastAPI:
             Middleware(SafeHeaders, is_https=hub.config.is_https),
             Middleware(Bounds, most=MOST_BYTES, most_of={deliver.PATH: MOST_DELIVERY_BYTES},
                        patience_s=PATIENCE_S),
-            Middleware(Guard, hub=hub),
+            Middleware(Guard, hub=hub, regulars=regulars),
         ],
     )  # fmt: skip
     app.state.hub, app.state.pages, app.state.live = hub, environment(), following
-    app.state.door, app.state.porter = deliver.Door(hub), login.Porter(hub)
+    app.state.door, app.state.porter = deliver.Door(hub, regulars), login.Porter(hub)
+    app.state.regulars = regulars
     for part in (deliver, login, live, pages, api):
         app.include_router(part.router)
     app.mount("/static", StaticFiles(directory=HERE / "static"))
     app.add_exception_handler(HTTPException, _http)
     app.add_exception_handler(RequestValidationError, _invalid)
     app.add_exception_handler(FanalError, _failed)
+    app.add_exception_handler(ClientDisconnect, _gone)
     app.add_exception_handler(Exception, _unexpected)
     return app
 
@@ -89,6 +93,11 @@ async def _failed(request: Request, problem: Exception) -> Response:
                       retry_s=problem.retry_s)  # fmt: skip
     assert isinstance(problem, FanalError)
     return refuse_for(request.scope, problem)
+
+
+async def _gone(_: Request, __: Exception) -> Response:
+    # whoever hangs up in the middle is no failure of the hub, and no page of its log
+    return Response(status_code=400)
 
 
 async def _unexpected(request: Request, _: Exception) -> Response:

@@ -12,13 +12,15 @@ from fanal.envelope import MOST_DELIVERY_BYTES, EnvelopeError
 from fanal.error import FanalError
 from fanal.hub.caps import Crowded
 from fanal.hub.hub import Hub
+from fanal.hub.inbox import Taken
 from fanal.hub.web.answers import refuse
-from fanal.hub.web.rates import Buckets, Crowd, source
+from fanal.hub.web.rates import Buckets, Crowd, Regulars, source
 
 PATH = "/deliver"
 _KIND = "application/octet-stream"
 _MOST_OPEN = 256  # deliveries that arrive or wait at one moment: 64 MiB at the most
 _MOST_OPEN_EACH = 32
+_MOST_REGULARS = 64  # beside those: strangers who send slowly must not shut the door
 _BUSY_S = 5.0
 
 router = APIRouter()
@@ -37,9 +39,15 @@ def _told(description: str) -> dict[str, Any]:
 class Door:
     """Who may put how much through at one time."""
 
-    def __init__(self, hub: Hub) -> None:
+    def __init__(self, hub: Hub, regulars: Regulars) -> None:
         self.rate = Buckets(hub.config.limits.address_deliveries)
+        self.regulars = regulars
         self.crowd = Crowd(_MOST_OPEN, _MOST_OPEN_EACH)
+        self._own = Crowd(_MOST_REGULARS, _MOST_OPEN_EACH)
+
+    def crowd_of(self, address: str) -> Crowd:
+        """Return among whom a delivery from there has to find a place."""
+        return self._own if address in self.regulars else self.crowd
 
 
 @router.post(
@@ -67,25 +75,31 @@ async def deliver(request: Request) -> Response:
         return refuse(request.scope, 429, "often", "", retry_s=wait, close=True)
     if request.headers.get("content-type", "").partition(";")[0].strip().lower() != _KIND:
         return refuse(request.scope, 415, "type", "", close=True)
-    with door.crowd.place(address) as fits:
+    with door.crowd_of(address).place(address) as fits:
         if not fits:
             return refuse(request.scope, 503, "busy", "", retry_s=_BUSY_S, close=True)
         data = await request.body()
-        return await _taken(request, hub.intake.submit, data, address)
+        return await _taken(request, hub.intake.submit, data, address, door.regulars)
 
 
 async def _taken(
-    request: Request, submit: Callable[[bytes, str], Any], data: bytes, address: str
+    request: Request,
+    submit: Callable[[bytes, str], Any],
+    data: bytes,
+    address: str,
+    regulars: Regulars,
 ) -> Response:
     try:
         # shielded: what the intake has begun is not taken back when the sender hangs up
-        await asyncio.shield(asyncio.wrap_future(submit(data, address)))
+        taken = await asyncio.shield(asyncio.wrap_future(submit(data, address)))
     except EnvelopeError as refused:
         return refuse(request.scope, 400, refused.code, "")
     except Crowded as crowded:
         return refuse(request.scope, 429, crowded.code, "", retry_s=crowded.retry_after_s)
     except FanalError:  # the queue is full, or the database does not write
         return refuse(request.scope, 503, "busy", "", retry_s=_BUSY_S)
+    if isinstance(taken, Taken) and taken.is_enrolled:
+        regulars.welcome(address)
     return Response(status_code=204)
 
 

@@ -19,6 +19,7 @@ from fanal.hub import sessions
 from fanal.hub.config import Config
 from fanal.hub.hub import Hub
 from fanal.hub.web.answers import API, DOOR, refuse, refuse_for
+from fanal.hub.web.rates import Regulars, source
 
 LOGIN, LIVE, STATIC = "/login", "/live", "/static/"
 LIVE_HEADER = "fanal-live"  # the page's script asks, not a person
@@ -40,8 +41,8 @@ def is_token(given: str, session: sessions.Session) -> bool:
 class Guard:
     """Finds the session of a request (`scope["state"]["session"]`), or sends it away."""
 
-    def __init__(self, app: ASGIApp, hub: Hub) -> None:
-        self._app, self._hub = app, hub
+    def __init__(self, app: ASGIApp, hub: Hub, regulars: Regulars) -> None:
+        self._app, self._hub, self._regulars = app, hub, regulars
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
         if scope["type"] == "lifespan":
@@ -72,6 +73,7 @@ class Guard:
             return refuse_for(scope, problem)
         if session is None:
             return _to_login(scope, is_used)
+        self._regulars.welcome(source(scope))
         if is_change and path.startswith(API) and not is_token(
             headers.get(CSRF_HEADER, ""), session
         ):  # fmt: skip

@@ -15,10 +15,13 @@ _MOST_KEYS = 20_000  # addresses or names that are remembered; the longest unsee
 def source(scope: Scope) -> str:
     """Return who a request is from, for counting: an IPv4 address, or the /64 of an IPv6 one."""
     client = scope.get("client")
-    if client is None:
-        return "local"
+    return "local" if client is None else source_of(client[0])
+
+
+def source_of(host: str) -> str:
+    """Return the same for an address as text; any text may come."""
     try:
-        address = ipaddress.ip_address(client[0].partition("%")[0])
+        address = ipaddress.ip_address(host.partition("%")[0])
     except ValueError:
         return "unknown"
     if isinstance(address, ipaddress.IPv4Address):
@@ -123,3 +126,21 @@ class Crowd:
             self._each[key] -= 1
             if not self._each[key]:
                 del self._each[key]
+
+
+class Regulars:
+    """Sources from which somebody came lately whom the hub knows: a user, or a listener of the
+    fleet. What strangers do together must not keep these out."""
+
+    def __init__(self) -> None:
+        self._known: OrderedDict[str, None] = OrderedDict()
+
+    def __contains__(self, key: object) -> bool:
+        return key in self._known
+
+    def welcome(self, key: str) -> None:
+        """Remember one; the longest unseen is forgotten."""
+        self._known[key] = None
+        self._known.move_to_end(key)
+        if len(self._known) > _MOST_KEYS:
+            self._known.popitem(last=False)
