@@ -234,3 +234,14 @@ def test_the_last_group_is_not_waited_for():
     grouper.take(alert(1), -70, 0)
     assert len(grouper.close(1, is_last=True)) == 1
     assert grouper.close(2, is_last=True) == []
+
+
+def test_what_goes_on_is_told_at_the_end_too():
+    grouper = Grouper()
+    grouper.take(page(1), -70, 0)
+    closed(grouper, 5000)
+    grouper.take(page(1), -60, 30_000)
+    assert grouper.close(30_001) == []
+    assert grouper.close(30_001, is_last=True) == [
+        (HeardFrame(page(1), 30_000, 30_000, 1, -60),)
+    ]  # fmt: skip

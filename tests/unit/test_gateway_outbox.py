@@ -17,6 +17,7 @@ from tests.unit.small_disk import SmallDisk, small_disk
 __all__ = ["small_disk"]
 
 ALL = (1 << 40, 1 << 40)
+IO = Path("/proc/self/io")
 
 
 def sealed(number: int, size: int = 1300) -> bytes:
@@ -48,6 +49,11 @@ def added_until(outbox: Outbox, code: str, size: int = 1300) -> int:
                 return added
             raise
     raise AssertionError("there is room for everything")
+
+
+def written_bytes() -> int:
+    """Return how many bytes this process has written to files."""
+    return int(dict(line.split(": ") for line in IO.read_text().splitlines())["wchar"])
 
 
 def test_oldest_first_within_both_bounds(path):
@@ -168,6 +174,21 @@ def test_a_damaged_one_is_put_aside(path, content):
         outbox.close()
     aside = [file for file in path.parent.iterdir() if file.suffix == ".damaged"]
     assert [file.read_bytes() for file in aside] == [content] * 2
+
+
+@pytest.mark.skipif(not IO.exists(), reason="needs Linux, which counts what is written")
+def test_to_open_a_large_one_writes_nothing(path):
+    """A disk that is full, with days of groups on it, is when that matters."""
+    outbox = Outbox(path)
+    with outbox._transaction() as database:
+        rows = ((os.urandom(4000),) for _ in range(2000))
+        database.executemany("INSERT INTO waiting (sealed) VALUES (?)", rows)
+    outbox.close()
+    before = written_bytes()
+    outbox = Outbox(path)
+    assert len(outbox) == 2000
+    assert written_bytes() - before < 100_000
+    outbox.close()
 
 
 def test_damage_in_the_middle_raises_nothing_but_its_own_errors(path):
@@ -299,6 +320,23 @@ class TestCargo:
         cargo.settle()
         assert (len(cargo), cargo.is_spilling) == (2, False)
         assert contents(outbox) == [sealed(2), sealed(3)]
+        outbox.close()
+
+    def test_what_was_in_memory_stays_fresh_on_the_disk(self, path):
+        backlog = Outbox(path)
+        for i in range(20):
+            backlog.add(sealed(i))
+        backlog.close()
+        outbox = Outbox(path, most_bytes=0)
+        cargo = Cargo(outbox, lambda: 0.0)
+        cargo.add(sealed(100))
+        outbox._most_bytes = 1 << 20
+        cargo.settle()
+        assert not cargo.is_spilling
+        ((number, data),) = cargo.next(1300, 1)
+        assert data == sealed(100)
+        cargo.remove([number])
+        assert len(cargo) == 20
         outbox.close()
 
     def test_memory_is_bounded_and_keeps_the_newest(self, path):

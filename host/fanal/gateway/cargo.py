@@ -63,12 +63,16 @@ class Cargo:
 
     def settle(self) -> None:
         """Put on the disk what is in memory, as far as there is room again. Never raises."""
+        settled: dict[int, int] = {}
         for number in list(self._memory):
             try:
-                self._outbox.add(self._memory[number])
+                settled[number] = self._outbox.add(self._memory[number])
             except OutboxFull:
-                return
+                break
             self._forget(number)
+        if settled:  # what is fresh stays so
+            fresh = ((settled.get(number, number), at_s) for number, at_s in self._fresh)
+            self._fresh = deque(fresh, maxlen=_MOST_FRESH)
 
     def next(self, most_bytes: int, most: int) -> list[Item]:
         """Return the groups to send now, in the order of hearing; [] if nothing waits."""

@@ -126,7 +126,7 @@ class Grouper:
 
         is_last: also what is not due.
         """
-        while self._again and self._again[0][0] <= now_ms:
+        while self._again and (is_last or self._again[0][0] <= now_ms):
             _, payload, known = self._again.popleft()
             known.is_placed = False
             if known.count:

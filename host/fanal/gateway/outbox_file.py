@@ -44,9 +44,9 @@ def open_database(path: Path) -> sqlite3.Connection:
             for statement in _TABLES.split(";"):
                 database.execute(statement)
             database.execute(f"PRAGMA user_version = {_VERSION}")
-        database.execute(
-            "SELECT id, sealed FROM waiting UNION SELECT id, sealed FROM refused LIMIT 1"
-        )
+        for table in ("waiting", "refused"):
+            # reads every page, so that damage shows now; and writes none, as to sort them would
+            database.execute(f"SELECT max(substr(sealed, -1)) FROM {table}").fetchall()
         database.execute("COMMIT")
     except BaseException:
         database.close()
