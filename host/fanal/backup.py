@@ -19,6 +19,7 @@ from fanal_protocol import crypto, keys
 from fanal import certificate, fleet, keyring, shares
 from fanal.backup_file import KEY_BYTES, Content, Lock, lock_of, opened, written
 from fanal.error import IntegrityError, UsageError
+from fanal.high_water import HighWater
 from fanal.keyring import Keyring, Officer, Station, write_private
 from fanal.registry import REGISTRY_FILE, Registry
 from fanal.station_file import fleet_fingerprint
@@ -110,12 +111,12 @@ def restore(
     *,
     passphrase: str | None = None,
     words: list[str] | None = None,
-    newest: Mapping[str, int] | None = None,
+    state: Path | None = None,
 ) -> Restored:
     """Restore a fleet into `folder`, which must not exist or be empty: proven whole, or nothing.
 
-    new_passphrase: of the folder. passphrase, or words: what opens the backup. newest: beacon id ->
-    an event known from elsewhere. Raises UsageError, IntegrityError.
+    new_passphrase: of the folder. passphrase, or words: what opens the backup. state: where this
+    computer keeps what it heard (`high_water`). Raises UsageError, IntegrityError.
     """
     keyring.check_passphrase(new_passphrase)
     fleet.require_free(folder)
@@ -124,6 +125,8 @@ def restore(
     key = shares.combine(words) if words is not None else lock.key(passphrase or "")
     content = opened(data, key)
     officer, station = _secrets(content.manifest)
+    public_key = officer.signing_key.public_key()
+    heard = HighWater(state, public_key.public_bytes_raw()).read() if state is not None else {}
     with fleet.founding(folder) as beside:
         write_private(beside / REGISTRY_FILE, content.registry)
         Keyring.create(beside, new_passphrase, officer, station)
@@ -131,9 +134,8 @@ def restore(
         again = Keyring.unlock(beside, new_passphrase)
         with Registry(beside / REGISTRY_FILE) as registry:
             proven = _proven(again, registry, content.manifest)
-            epoch = registry.raise_epoch(newest)
+            epoch = registry.raise_epoch(heard)
             beacons = len(registry.beacons())
-    public_key = officer.signing_key.public_key()
     return Restored(
         folder, certificate.fleet_name(public_key),
         fleet_fingerprint(public_key.public_bytes_raw()), beacons, proven, epoch,

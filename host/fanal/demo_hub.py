@@ -104,6 +104,7 @@ class _Relay:
             **os.environ,
             "FANAL_PASSPHRASE": secrets.token_urlsafe(12),
             "FANAL_HUB": str(self.hub_dir),
+            "XDG_STATE_HOME": str(folder / "state"),  # nothing of the story stays
         }
         self.running: list[asyncio.subprocess.Process] = []
         self.beacons: dict[str, str] = {}  # board's name -> beacon id

@@ -74,6 +74,7 @@ class _Sitting:
         self.environment = {
             **os.environ,
             "FANAL_PASSPHRASE": self.passphrase,
+            "XDG_STATE_HOME": str(folder / "state"),  # nothing of the story stays
             "FANAL_IMAGES": str(folder / "images"),
             "FANAL_PORTS": " ".join(board.port for board in boards),
         }

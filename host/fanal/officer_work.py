@@ -122,7 +122,7 @@ def _backup(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 def _restore(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
     done = backup.restore(
         Path(wanted["file"]), folder, opener.passphrase, passphrase=wanted["passphrase"],
-        words=wanted["words"], newest=wanted["newest"],
+        words=wanted["words"], state=Path(wanted["state"]),
     )  # fmt: skip
     return Answer({**asdict(done), "folder": str(done.folder)})
 

@@ -70,6 +70,14 @@ class Sighting:
         """Whether the beacon restarted in the middle, so that the squeeze is older than the age."""
         return bool(alert.read_status(self.status).resumed)
 
+    def may_be_replay(self, horizon: int) -> bool:
+        """Say whether the rules of time cannot tell: the event is none of those after `horizon`.
+
+        horizon: the newest event known of this beacon when the registry was restored, or found to
+        be older than what this computer had heard; 0 if neither.
+        """
+        return self.event <= horizon
+
     @property
     def kind(self) -> str:
         """ALERT, DRILL or TEST. What cannot be read is an alert: in doubt it is real."""

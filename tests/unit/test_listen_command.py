@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from bleak.exc import BleakBluetoothNotAvailableError, BleakBluetoothNotAvailableReason, BleakError
 from click.testing import CliRunner, Result
-from fanal import sealed_work
+from fanal import high_water, sealed_work
 from fanal.beacon_name import shown as shown_id
 from fanal.cli import main
 from fanal.error import FanalError
@@ -49,6 +49,7 @@ def fleet(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[PaperFlee
     monkeypatch.setattr(Keyring, "unlock", lambda folder, passphrase: keyring)
     monkeypatch.setenv("FANAL_PASSPHRASE", "of no use")
     monkeypatch.setenv("FANAL_FLEET", str(tmp_path))
+    monkeypatch.setattr(high_water, "default_folder", lambda: tmp_path / "state")
     yield fleet
     fleet.registry.close()
 

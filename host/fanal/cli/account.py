@@ -61,14 +61,16 @@ class Account:
     """Turns events into lines. It reads no clock and prints nothing.
 
     places: beacon id to where it is. revoked: beacon id to why it is trusted no more; its alerts
-    are told as any other, and marked. zone: of the times shown, the system's if None. paint:
-    colours a word; colour never says what the word does not.
+    are told as any other, and marked. horizons: beacon id to the event up to which what it says may
+    be a replay, since the registry is older than the world; marked too. zone: of the times shown,
+    the system's if None. paint: colours a word; colour never says what the word does not.
     """
 
     places: Mapping[str, str]
     zone: tzinfo | None = None
     paint: Callable[[str, str], str] = lambda word, _: word
     revoked: Mapping[str, str] = field(default_factory=dict)
+    horizons: Mapping[str, int] = field(default_factory=dict)
     stories: dict[tuple[str, int], Story] = field(default_factory=dict)
     _refused: Counter[str] = field(default_factory=Counter)
     _refused_ms: dict[str, int] = field(default_factory=dict)
@@ -156,6 +158,9 @@ class Account:
         if seen.beacon_id in self.revoked:
             remarks.append(f"revoked: {self.revoked[seen.beacon_id]}; whoever squeezed it may need"
                            " help, and it may be elsewhere")  # fmt: skip
+        if seen.may_be_replay(self.horizons.get(seen.beacon_id, 0)):
+            remarks.append("MAY BE A REPLAY: the registry was restored, and this event is not newer"
+                           " than those known before; check by another way")  # fmt: skip
         if not seen.readable:
             remarks.append("its status cannot be read: the beacon is newer than this program")
         if seen.resumed:

@@ -130,6 +130,7 @@ def restore_command(
     event that is newer than any known.
     """
     from fanal import fleet, keyring, sealed_work
+    from fanal.high_water import default_folder
 
     fleet.require_free(session.fleet_dir)
     lock = _lock(file)
@@ -152,7 +153,7 @@ def restore_command(
         on_step("Restoring, and proving it")
         done = sealed_work.run(
             "restore", session.fleet_dir, sealed_work.Opener(new), file=file.absolute(),
-            passphrase=passphrase, words=words, newest={},
+            passphrase=passphrase, words=words, state=default_folder(),
         ).values  # fmt: skip
     _say_restored(done, as_json)
 

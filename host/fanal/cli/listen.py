@@ -80,7 +80,9 @@ def listen_command(
     if at or gpsd or state:
         raise UsageError("--at, --gpsd and --state go with --bundle.")
     from fanal import unlocking
+    from fanal.certificate import from_der, public_key_of
     from fanal.cli.sitting import Show, Sitting
+    from fanal.high_water import HighWater, default_folder
     from fanal.registry import REGISTRY_FILE, Registry
 
     radio = ears.radio(air, adapter)
@@ -90,7 +92,9 @@ def listen_command(
             on_step("Opening the keyring")
             roots = unlocking.station_roots(session.fleet_dir, opener, registry.watched())
         show = Show.silent() if as_json else Show.objects() if as_jsonl else Show.lines()
-        sitting = Sitting(registry, roots, show, until)
+        fleet_key = public_key_of(from_der(registry.fleet_certificate()))
+        kept = HighWater(default_folder(), fleet_key)
+        sitting = Sitting(registry, roots, show, until, kept)
         ended = sitting.run(radio, seconds)
         sitting.summarise()
         if as_json:
@@ -110,9 +114,11 @@ def _relay(
     as_json: bool,
 ) -> int:
     """Listen as a volunteer and return the exit code."""
+    from fanal import secret_process
     from fanal.cli import relaying
     from fanal.gateway.bundle import read
 
+    secret_process.harden()  # a listener has a key too
     show = relaying.SILENT if as_json else relaying.OBJECTS if as_jsonl else relaying.LINES
     run = relaying.Relaying(
         read(bundle_file), state or relaying.default_state_folder(), relaying.locator(at, gpsd),

@@ -16,9 +16,10 @@ from fanal_protocol.line import REPLAY
 from fanal.cli import console
 from fanal.cli.account import Account
 from fanal.error import FanalError
+from fanal.high_water import HighWater
 from fanal.listen import Event, NotRecorded, Recorder, first_keys, listen
 from fanal.radio import DEAF, QUIET, Radio, RadioState
-from fanal.registry import Registry
+from fanal.registry import Registry, Watched
 from fanal.resolver import Resolver
 from fanal.sighting import Refusal, Sighting, SignatureVerified
 
@@ -28,10 +29,10 @@ _TICK_S = 5.0
 @dataclass(frozen=True)
 class Show:
     """Where the account goes. line: a line for a person; event: one event for a program, with the
-    beacons that are revoked, and why."""
+    beacons that are revoked, and why, and the horizons of those that have one."""
 
     line: Callable[[str], None]
-    event: Callable[[Event, Mapping[str, str]], None]
+    event: Callable[[Event, Mapping[str, str], Mapping[str, int]], None]
 
     @classmethod
     def lines(cls) -> Self:
@@ -41,7 +42,7 @@ class Show:
     @classmethod
     def objects(cls) -> Self:
         """For a program that reads a stream."""
-        return cls(_nothing, lambda event, revoked: console.print_json(as_object(event, revoked)))
+        return cls(_nothing, lambda *what: console.print_json(as_object(*what)))
 
     @classmethod
     def silent(cls) -> Self:
@@ -57,18 +58,24 @@ def _nothing(*_: object) -> None:
 class Sitting:
     """One run of the command: what it listens with, and what it has seen.
 
-    show: prints one line of an account or one event. until: what ends it, or None.
+    show: prints one line of an account or one event. until: what ends it, or None. high_water:
+    what this computer heard before, whatever the registry says; None to keep nothing.
     """
 
     registry: Registry
     roots: Mapping[int, bytes] = field(repr=False)
     show: Show
     until: str | None = None
+    high_water: HighWater | None = None
 
     def __post_init__(self) -> None:
         self.places: dict[str, str] = {}
         self.revoked: dict[str, str] = {}
-        self.account = Account(self.places, paint=_paint, revoked=self.revoked)
+        self.horizons: dict[str, int] = {}
+        self.heard_before = self.high_water.read() if self.high_water is not None else {}
+        self.account = Account(
+            self.places, paint=_paint, revoked=self.revoked, horizons=self.horizons
+        )
         self.resolver = Resolver([])
         self.radio: Radio | None = None
         self.is_greeted = False
@@ -94,7 +101,7 @@ class Sitting:
         """Return the one object of `--json`."""
         assert self.radio is not None
         events = [
-            {**_sighting_object(story.latest, self.revoked),
+            {**_sighting_object(story.latest, self.revoked, self.horizons),
              "place": self.places.get(story.latest.beacon_id),
              "heard": story.heard, "replays": story.replays, "first_ms": story.first_ms,
              "signature": story.signed_ms is not None}
@@ -143,7 +150,9 @@ class Sitting:
                 self._greet()
             was_deaf, self.is_deaf = self.is_deaf, event.kind == DEAF
             _tell_radio(event, was_deaf)
-        self.show.event(event, self.revoked)
+        if isinstance(event, Sighting):
+            self._keep(event)
+        self.show.event(event, self.revoked, self.horizons)
         for line in self.account.tell(event):
             self.show.line(line)
         is_alert = isinstance(event, Sighting) and event.verdict != REPLAY
@@ -152,6 +161,13 @@ class Sitting:
             and isinstance(event, SignatureVerified)
             and self.account.is_live(event)
         )
+
+    def _keep(self, seen: Sighting) -> None:
+        """Keep outside of the registry that this event was heard."""
+        is_news = seen.event > self.heard_before.get(seen.beacon_id, 0)
+        if self.high_water is not None and is_news and seen.verdict != REPLAY:
+            self.heard_before[seen.beacon_id] = seen.event
+            self.high_water.raise_to({seen.beacon_id: seen.event})
 
     def _refresh(self) -> None:
         """Look for new beacons again; a registry that is busy is asked again soon."""
@@ -170,6 +186,7 @@ class Sitting:
                 self.revoked[beacon.beacon_id] = beacon.revocation.reason
         if not new:
             return
+        self._set_horizons(new)
         self.resolver.watch(first_keys(new, self.roots), self.registry.lines())
         foreign = sum(beacon.station not in self.roots for beacon in new)
         if foreign:
@@ -179,6 +196,21 @@ class Sitting:
                 else (f"{foreign} beacons of other stations")
             )
             console.note(f"{whose} cannot be recognised here: that takes the officer's keys.")
+
+    def _set_horizons(self, new: list[Watched]) -> None:
+        """Find up to which event the registry cannot tell a replay from news."""
+        behind = 0
+        for beacon in new:
+            horizon, heard = beacon.horizon, self.heard_before.get(beacon.beacon_id, 0)
+            if heard > max(beacon.newest_event, horizon):
+                horizon, behind = heard, behind + 1
+            if horizon:
+                self.horizons[beacon.beacon_id] = horizon
+        if behind:
+            warning = console.mark("warn", sys.stderr)
+            console.note(f"{warning}  The registry is older than what this computer has heard of"
+                         f" {behind} of its beacons: was it copied back? What they say may be a"
+                         " replay, until each shows a newer event.")  # fmt: skip
 
     def _greet(self) -> None:
         self.is_greeted = True
@@ -190,14 +222,17 @@ class Sitting:
             console.note("Provision one with `fanal provision`; it is noticed without a restart.")
 
 
-def as_object(event: Event, revoked: Mapping[str, str]) -> dict[str, Any]:
+def as_object(
+    event: Event, revoked: Mapping[str, str], horizons: Mapping[str, int] | None = None
+) -> dict[str, Any]:
     """Return the JSON form of an event: its fields, and its `type`.
 
     revoked: beacon id to why; `revoked` is that reason, or null, in whatever is of a beacon.
+    horizons: beacon id to the event up to which a sighting has the mark `may_be_replay`.
     """
     kind = _TYPES[type(event).__name__]
     if isinstance(event, Sighting):
-        return {"type": kind, **_sighting_object(event, revoked)}
+        return {"type": kind, **_sighting_object(event, revoked, horizons or {})}
     if isinstance(event, Refusal):
         heard = asdict(event.heard)
         return {"type": kind, "reason": event.reason, "is_kept": event.is_kept, **heard}
@@ -215,9 +250,13 @@ _TYPES = {
 }  # fmt: skip
 
 
-def _sighting_object(seen: Sighting, revoked: Mapping[str, str]) -> dict[str, Any]:
+def _sighting_object(
+    seen: Sighting, revoked: Mapping[str, str], horizons: Mapping[str, int]
+) -> dict[str, Any]:
     why = revoked.get(seen.beacon_id)
     marks = ([] if seen.readable else ["meaning"]) + ([] if why is None else ["revoked"])
+    if seen.may_be_replay(horizons.get(seen.beacon_id, 0)):
+        marks.append("may_be_replay")
     return {
         **asdict(seen),
         "kind": seen.kind,
