@@ -74,6 +74,12 @@ class Database:
         self._engine.dispose()
 
     @contextmanager
+    def snapshot(self) -> Iterator[Session]:
+        """Give one state of the whole file, whatever others write meanwhile. For reading."""
+        with self._reading() as session:
+            yield session
+
+    @contextmanager
     def _reading(self) -> Iterator[Session]:
         with _translated(self.path), Session(self._engine) as session:
             yield session

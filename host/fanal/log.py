@@ -8,7 +8,7 @@ from collections.abc import Iterable
 from typing import Any
 
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-from sqlalchemy import func, insert, select
+from sqlalchemy import LargeBinary, Select, cast, func, insert, select
 from sqlalchemy.orm import Session
 
 from fanal import log_entry, merkle
@@ -38,6 +38,17 @@ class Log(Database):
         with self._reading() as session:
             return _origin(session)
 
+    def home(self) -> int:
+        """Return the station whose file this is."""
+        with self._reading() as session:
+            return session.get_one(FleetRow, 1).station
+
+    def head(self) -> tuple[str, int, bytes]:
+        """Return this log's name, how many entries it has, and their root, 32 bytes."""
+        with self._reading() as session:
+            size = _size(session, OWN)
+            return _origin(session), size, merkle.root(size, _reader(session, OWN))
+
     def log_size(self, log: str = OWN) -> int:
         """Return how many entries a log has."""
         with self._reading() as session:
@@ -50,12 +61,11 @@ class Log(Database):
 
     def leaves(self, start: int = 0, end: int | None = None, log: str = OWN) -> list[Leaf]:
         """Return the entries from `start` to before `end`, as they are in the file."""
-        asked = select(LogLeafRow).where(LogLeafRow.log == log, LogLeafRow.number >= start)
+        asked = leaves_of(log).where(LogLeafRow.number >= start)
         if end is not None:
             asked = asked.where(LogLeafRow.number < end)
         with self._reading() as session:
-            rows = session.scalars(asked.order_by(LogLeafRow.number))
-            return [Leaf(row.number, row.content, row.hash) for row in rows]
+            return [Leaf(*row) for row in session.execute(asked)]
 
     def inclusion(self, index: int, size: int, log: str = OWN) -> list[bytes]:
         """Return the proof that entry `index` is in the tree of the first `size` entries."""
@@ -159,6 +169,22 @@ def told(row: BeaconRow | StationRow | FleetRow) -> dict[str, Any]:
     }  # fmt: skip
 
 
+def leaves_of(log: str) -> Select[int, bytes, bytes]:
+    """Return what asks for the entries of a log: number, content, hash, in their order.
+
+    As bytes, whatever they are: a tool that edits them may leave text, which has to be told too.
+    """
+    return (
+        select(
+            LogLeafRow.number,
+            cast(LogLeafRow.content, LargeBinary),
+            cast(LogLeafRow.hash, LargeBinary),
+        )
+        .where(LogLeafRow.log == log)
+        .order_by(LogLeafRow.number)
+    )
+
+
 def origin_of(fleet: bytes, station: int, epoch: int = 0) -> str:
     """Return the name of a station's log. fleet: its certificate, DER.
 
@@ -183,11 +209,11 @@ def _size(session: Session, log: str) -> int:
 def _reader(session: Session, log: str) -> merkle.Read:
     def read(level: int, number: int) -> bytes:
         if level == 0:
-            leaf = select(LogLeafRow.hash).where(LogLeafRow.log == log, LogLeafRow.number == number)
-            return session.scalar(leaf) or _NO_HASH
-        row = session.get(LogNodeRow, (log, level, number))
-        if row is not None:
-            return row.hash
+            row = session.execute(leaves_of(log).where(LogLeafRow.number == number)).first()
+            return _NO_HASH if row is None else row[2]
+        node = session.get(LogNodeRow, (log, level, number))
+        if node is not None:
+            return node.hash
         return merkle.node_hash(read(level - 1, 2 * number), read(level - 1, 2 * number + 1))
 
     return read

@@ -1,0 +1,305 @@
+"""Edits of every kind, by SQL and by a byte editor: found, and where."""
+
+import random
+import shutil
+import sqlite3
+
+import pytest
+from fanal import log_entry
+from fanal.error import FanalError, IntegrityError
+from fanal.log_checkpoint import checkpoint
+from fanal.log_verify import verify
+from fanal.registry import Registry
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit import paper_log
+from tests.unit.paper_fleet import PaperFleet
+from tests.unit.paper_log import id_of, rehashed, signed, sql
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    fleet = paper_log.lived(tmp_path)
+    yield fleet
+    fleet.registry.close()
+
+
+def entries(fleet):
+    return [log_entry.decode(leaf.content) for leaf in fleet.registry.leaves()]
+
+
+def found(fleet, *anchors):
+    return [(f.code, f.entry) for f in verify(fleet.registry, anchors).findings]
+
+
+def test_everything_that_matters_is_an_entry(fleet):
+    told = [(e["what"], e.get("beacon", e.get("station"))) for e in entries(fleet)]
+    first, second, third = (id_of(seed) for seed in (1, 2, 3))
+    assert told == [
+        ("log began", None), ("station added", 0), ("station added", 1),
+        ("reserved", first), ("provisioned", first), ("reserved", second),
+        ("provisioned", second), ("reserved", third), ("provisioned", third),
+        ("verified", first), ("moved", first), ("alert first seen", first),
+        ("revoked", second), ("retired", second), ("retired", third), ("station revoked", 1),
+    ]  # fmt: skip
+    assert len({e["salt"] for e in entries(fleet)}) == len(told)
+
+
+def test_a_whole_one_is_whole(fleet, tmp_path):
+    size = fleet.registry.log_size()
+    before = verify(fleet.registry)
+    assert (before.findings, before.logs[0].signed, len(before.remarks)) == ((), 0, 1)
+    anchor = signed(fleet, tmp_path)
+    after = verify(fleet.registry, [anchor])
+    assert (after.findings, after.remarks, after.anchors) == ((), (), 1)
+    assert (after.logs[0].size, after.logs[0].signed) == (size, size)
+
+
+def test_a_change_and_its_entry_are_one(fleet, monkeypatch):
+    """What cannot be entered is not done."""
+    before, size = fleet.registry.beacons(), fleet.registry.log_size()
+
+    def fail(*_, **__):
+        raise RuntimeError
+
+    monkeypatch.setattr(fleet.registry, "_enter", fail)
+    for act in (
+        lambda: fleet.registry.revoke(id_of(1), "lost"),
+        lambda: fleet.registry.moved(id_of(1), "a", "b"),
+        lambda: fleet.registry.raise_epoch(),
+        lambda: fleet.registry.revoke_station(0, "lost"),
+        lambda: paper_log.provision(fleet, 9),
+        lambda: fleet.registry.record_sighting(id_of(1), 9, slot=0, seq=0, t_ms=9, verdict="fresh"),
+    ):
+        with pytest.raises(RuntimeError):
+            act()
+    monkeypatch.undo()
+    assert (fleet.registry.beacons(), fleet.registry.log_size()) == (before, size)
+    assert found(fleet) == []
+
+
+EDITS = {
+    "an entry changed": (
+        "UPDATE log_leaf SET content = replace(content, 'stolen', 'broken') WHERE number = 12;",
+        ("edited", 12),
+    ),
+    "its hash": ("UPDATE log_leaf SET hash = zeroblob(32) WHERE number = 5;", ("edited", 5)),
+    "one deleted": ("DELETE FROM log_leaf WHERE number = 6;", ("missing", 6)),
+    "the first deleted": ("DELETE FROM log_leaf WHERE number = 0;", ("missing", 0)),
+    "the end cut off": ("DELETE FROM log_leaf WHERE number >= 12;", ("cut", 12)),
+    "the end and its hashes cut off": (
+        "DELETE FROM log_leaf WHERE number >= 12;"
+        "DELETE FROM log_node WHERE (number + 1) << level > 12;",
+        ("table", 6),
+    ),
+    "two exchanged": (
+        "UPDATE log_leaf SET number = -1 WHERE number = 5;"
+        "UPDATE log_leaf SET number = 5 WHERE number = 7;"
+        "UPDATE log_leaf SET number = 7 WHERE number = -1;",
+        ("nodes", 4),
+    ),
+    "one put in": (
+        "INSERT INTO log_leaf SELECT '', 16, content, hash FROM log_leaf WHERE number = 3;"
+        "UPDATE log_leaf SET number = number + 100 WHERE number >= 8;"
+        "UPDATE log_leaf SET number = number - 99 WHERE number >= 108 AND number < 116;"
+        "UPDATE log_leaf SET number = 8 WHERE number = 116;",
+        ("nodes", 8),
+    ),
+    "no JSON": (
+        "UPDATE log_leaf SET content = x'00' WHERE number = 4;", ("unreadable", 4),
+    ),
+    "a number below zero": ("UPDATE log_leaf SET number = -3 WHERE number = 15;", ("edited", None)),
+    "a hash over many": (
+        "UPDATE log_node SET hash = zeroblob(32) WHERE level = 2 AND number = 1;", ("nodes", 4),
+    ),
+    "a hash taken out": ("DELETE FROM log_node WHERE level = 1 AND number = 3;", ("nodes", 6)),
+    "a hash put in": ("INSERT INTO log_node VALUES ('', 1, -2, zeroblob(32));", ("nodes", 16)),
+    "a place": ("UPDATE beacon SET place = 'attic' WHERE site = 'shelter-3';", ("table", 11)),
+    "a state": ("UPDATE beacon SET state = 'verified' WHERE state = 'retired';", ("table", 13)),
+    "an event": ("UPDATE beacon SET newest_event = 2 WHERE newest_event = 3;", ("table", 11)),
+    "a revocation undone": ("DELETE FROM revocation;", ("table", 13)),
+    "its reason": ("UPDATE revocation SET reason = 'x';", ("table", 13)),
+    "a certificate": ("UPDATE beacon SET certificate = x'00' WHERE site = 'shelter-3';",
+                      ("table", 11)),
+    "a station's revocation": ("DELETE FROM station_revocation;", ("table", 15)),
+    "the epoch": ("UPDATE fleet SET epoch = 1;", ("table", 0)),
+    "history changed": ("UPDATE custody SET detail = 'x' WHERE id = 2;", ("table", 4)),
+    "history taken out": ("DELETE FROM custody WHERE id = 3;", ("table", 5)),
+    "history put in": (
+        "INSERT INTO custody SELECT 99, beacon, at_ms, what, detail FROM custody WHERE id = 1;",
+        ("table", None),
+    ),
+    "a beacon taken out": ("DELETE FROM sighting; DELETE FROM custody; DELETE FROM revocation;"
+                           "DELETE FROM beacon;", ("table", 11)),
+    "a beacon put in": (
+        "INSERT INTO beacon SELECT 'ZZZZZZZZ', zeroblob(32), NULL, chip, station, state,"
+        " certificate, site, place, profile, settings, newest_event, first_ms, last_ms, horizon"
+        " FROM beacon LIMIT 1;",
+        ("table", None),
+    ),
+    "a checkpoint": ("UPDATE log_checkpoint SET note = replace(note, '16', '15');",
+                     ("checkpoint", None)),
+    "a checkpoint of another size": ("UPDATE log_checkpoint SET size = 15;", ("checkpoint", None)),
+}  # fmt: skip
+
+
+@pytest.mark.parametrize("edit", EDITS)
+def test_an_edit_by_sql_is_found(fleet, tmp_path, edit):
+    signed(fleet, tmp_path)
+    assert fleet.registry.log_size() == 16
+    script, where = EDITS[edit]
+    sql(fleet, script)
+    assert where in found(fleet)
+
+
+FORGERIES = {
+    "changed": "UPDATE log_leaf SET content = replace(content, 'stolen', 'mislaid');"
+    "UPDATE revocation SET reason = 'mislaid'; UPDATE custody SET detail = 'mislaid'"
+    " WHERE detail = 'stolen';",
+    "taken out": "DELETE FROM log_leaf WHERE number = 10;",
+    "exchanged": "UPDATE log_leaf SET number = -1 WHERE number = 9;"
+    "UPDATE log_leaf SET number = 9 WHERE number = 10;"
+    "UPDATE log_leaf SET number = 10 WHERE number = -1;",
+    "cut off": "DELETE FROM log_leaf WHERE number >= 11;",
+}
+
+
+@pytest.mark.parametrize("forgery", FORGERIES)
+def test_a_forger_who_makes_all_hashes_anew_is_found_by_a_checkpoint(fleet, tmp_path, forgery):
+    signed(fleet, tmp_path)
+    sql(fleet, FORGERIES[forgery])
+    rehashed(fleet)
+    assert {code for code, _ in found(fleet)} & {"checkpoint", "cut"}
+
+
+def test_where_a_forgery_is_can_be_told_between_checkpoints(tmp_path):
+    fleet = PaperFleet(tmp_path)
+    paper_log.provision(fleet, 1)
+    signed(fleet, tmp_path)
+    first = fleet.registry.log_size()
+    fleet.registry.moved(id_of(1), "shelter-3", "attic")
+    signed(fleet, tmp_path)
+    sql(fleet, "UPDATE log_leaf SET content = replace(content, 'attic', 'cella');"
+               "UPDATE beacon SET place = 'cella';"
+               "UPDATE custody SET detail = replace(detail, 'attic', 'cella');")  # fmt: skip
+    rehashed(fleet)
+    findings = verify(fleet.registry).findings
+    assert [f.code for f in findings] == ["checkpoint"]
+    assert f"from entry {first} to {first}" in findings[0].sentence
+    fleet.registry.close()
+
+
+def test_an_older_copy_is_seen_only_by_an_anchor(fleet, tmp_path):
+    signed(fleet, tmp_path)
+    copy = tmp_path / "yesterday.db"
+    shutil.copy(fleet.path, copy)
+    fleet.registry.revoke(id_of(1), "lost")
+    anchor = signed(fleet, tmp_path)
+    with Registry(copy) as older:
+        assert verify(older).findings == ()
+        assert [f.code for f in verify(older, [anchor]).findings] == ["cut"]
+        with pytest.raises(IntegrityError) as caught:
+            checkpoint(older, fleet.station, tmp_path / "anchors")
+        assert caught.value.code == "cut"
+
+
+def test_an_older_copy_that_goes_on_is_another_log(fleet, tmp_path):
+    copy = tmp_path / "yesterday.db"
+    shutil.copy(fleet.path, copy)
+    fleet.registry.revoke(id_of(1), "lost")
+    anchor = signed(fleet, tmp_path)
+    with Registry(copy) as older:
+        older.moved(id_of(1), "elsewhere", "")
+        assert [f.code for f in verify(older, [anchor]).findings] == ["anchor"]
+        with pytest.raises(IntegrityError) as caught:
+            checkpoint(older, fleet.station, tmp_path / "anchors")
+        assert caught.value.code == "rewritten"
+
+
+def test_a_restored_registry_says_so_and_somebody_signs_for_it(fleet, tmp_path):
+    copy = tmp_path / "backup.db"
+    shutil.copy(fleet.path, copy)
+    fleet.registry.revoke(id_of(1), "lost")
+    anchor = signed(fleet, tmp_path)
+    with Registry(copy) as restored:
+        restored.raise_epoch()
+        assert [f.code for f in verify(restored, [anchor]).findings] == ["cut"]
+        done = checkpoint(restored, fleet.station, tmp_path / "anchors")
+        assert done.origin.endswith("/station-0/epoch-1")
+        after = verify(restored, [anchor, done.note])
+        assert (after.findings, len(after.remarks)) == ((), 1)
+
+
+def test_an_anchor_of_somebody_else_proves_nothing(fleet, tmp_path):
+    other = PaperFleet(tmp_path, 40)
+    foreign = signed(other, tmp_path / "other")
+    other.registry.close()
+    assert found(fleet, foreign) == [("anchor", None)]
+    mine = signed(fleet, tmp_path)
+    assert found(fleet, mine.replace("station-0", "station-1")) == [("anchor", None)]
+    assert found(fleet, "nonsense") == [("anchor", None)]
+
+
+def test_a_registry_of_another_station_is_not_signed_for(tmp_path):
+    fleet = PaperFleet(tmp_path)
+    sql(fleet, "UPDATE fleet SET station = 1;")
+    with pytest.raises(FanalError) as caught:
+        signed(fleet, tmp_path)
+    assert caught.value.code == "other_station"
+    fleet.registry.close()
+
+
+def test_an_alert_is_written_down_whatever_was_done_to_the_log(fleet):
+    sql(fleet, "DELETE FROM log_node; DELETE FROM log_leaf WHERE number < 14;")
+    fleet.registry.record_sighting(id_of(1), 9, slot=0, seq=0, t_ms=9, verdict="fresh")
+    assert fleet.registry.find(id_of(1)).newest_event == 9
+    assert ("missing", 3) in found(fleet)
+
+
+def test_a_byte_editor(fleet, tmp_path):
+    """Each byte that lies in an entry or a hash of the log, changed: found, or no registry."""
+    signed(fleet, tmp_path)
+    fleet.registry.close()
+    whole = fleet.path.read_bytes()
+    parts = [leaf for row in rows(fleet.path) for leaf in row]
+    places = [whole.find(part) + at for part in parts for at in range(0, len(part), 7)]
+    assert all(place >= 0 for place in places)
+    random.shuffle(places)
+    for place in places[:50]:
+        changed = bytearray(whole)
+        changed[place] ^= 1 << random.randrange(8)
+        fleet.path.write_bytes(changed)
+        with Registry(fleet.path) as registry:
+            assert verify(registry).findings, place
+    fleet.path.write_bytes(whole)
+    with Registry(fleet.path) as registry:
+        assert verify(registry).findings == ()
+
+
+def rows(path):
+    connection = sqlite3.connect(path)
+    try:
+        return connection.execute("SELECT content, hash FROM log_leaf").fetchall()
+    finally:
+        connection.close()
+
+
+@given(st.binary(max_size=100))
+def test_any_bytes_are_no_entry(content):
+    with pytest.raises(IntegrityError):
+        log_entry.decode(content)
+
+
+@pytest.mark.parametrize(
+    "content",
+    [
+        b"{}", b"[]", b'{"at_ms":1, "what":"x"}', b'{"what":"x","at_ms":1}', b"[" * 100_000,
+        b'{"at_ms":true,"what":"x"}', b'{"at_ms":1,"what":2}', b'{"at_ms":1,"row":1,"what":"x"}',
+        b'{"at_ms":1,"at_ms":1,"what":"x"}', b'{"at_ms":1,"what":"\xc3\xa9"}', b'{"at_ms":NaN}',
+        b'{"at_ms":1,"detail":3,"what":"x"}',
+    ],
+)  # fmt: skip
+def test_what_is_almost_an_entry(content):
+    with pytest.raises(IntegrityError):
+        log_entry.decode(content)
