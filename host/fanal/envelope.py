@@ -90,7 +90,8 @@ class Health:
     """How a listener is. radio: "hearing", "quiet" or "deaf".
 
     advert_age_ms: since it last heard any Bluetooth at all, None if never. queued: groups that
-    wait in its outbox. dropped: by name, what was lost to a bound since it started.
+    wait in its outbox. dropped: by name, what met a bound since it started, and was lost; of
+    `disk_full` and `outbox_full`, it was kept in memory as long as there was room.
     """
 
     radio: str

@@ -128,7 +128,7 @@ def _print(one: "Listener", now_ms: int) -> None:
     click.echo(f"{one.short_name:<10} {name:<28} {one.health:<8} {_ago(one, now_ms)}")
     more = [shown_position(one.position)] if one.position else []
     more += [f"{one.queued} waiting"] if one.queued else []
-    more += [f"lost: {word} {count}" for word, count in one.dropped.items() if count]
+    more += [f"beyond a bound: {count} {word}" for word, count in one.dropped.items() if count]
     if more:
         click.echo(f"{'':<10} {', '.join(more)}")
 

@@ -4,6 +4,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from fanal.gateway.cargo import NOT_ON_DISK
 from fanal.gateway.sender import CONNECTED, DOWN
 from fanal.radio import DEAF, QUIET
 
@@ -14,7 +15,7 @@ class State:
 
     radio: HEARING, QUIET or DEAF, with its reason. advert_age_s: since any Bluetooth was heard,
     None if never. waiting: groups; is_spilling: some of them in memory only. relay: CONNECTED, DOWN
-    or UNTRIED, with its reason. dropped: by name, since the start.
+    or UNTRIED, with its reason. dropped: by name, since the start, as in `envelope.Health`.
     """
 
     radio: str
@@ -42,7 +43,7 @@ class State:
         heard = "never" if self.advert_age_s is None else f"{self.advert_age_s} s ago"
         parts = [f"{groups} waiting", f"last heard any Bluetooth {heard}"]
         parts.append("relay connected" if self.relay == CONNECTED else f"relay {self.relay}")
-        lost = sum(self.dropped.values())
+        lost = sum(count for name, count in self.dropped.items() if name not in NOT_ON_DISK)
         return ", ".join([*parts, f"{lost} dropped"] if lost else parts)
 
     def warnings(self) -> list[str]:
