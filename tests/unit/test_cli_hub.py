@@ -227,6 +227,10 @@ def test_a_password_comes_from_a_file_or_a_person(fanal, begun, tmp_path):
     result = fanal("hub", "user", "add", "duty", "--password-file", tmp_path / "p")
     assert result.exit_code == 1
     assert "short" not in result.stderr.replace("shorter", "")
+    # a name that cannot be is said before anybody looks for a password
+    for name in ("a name", "hub"):
+        assert "no name for a user" in fanal("hub", "user", "add", name).stderr
+    assert "no user of that name" in fanal("hub", "user", "password", "nobody").stderr
     assert told(fanal("hub", "user", "list", "--json"))["users"] == []
 
 
@@ -294,6 +298,10 @@ def test_a_mistake_in_the_configuration_ends_it_before_a_passphrase(fanal, begun
     result = fanal("hub", env={"FANAL_PASSPHRASE": ""})
     assert result.exit_code == 2
     assert "TLS" in result.stderr
+    (folder / "hub.toml").write_text('[hub]\ntls_cert = "c"\ntls_key = "k"\n')
+    result = fanal("hub", env={"FANAL_PASSPHRASE": ""})
+    assert (result.exit_code, "hub.tls_cert" in result.stderr) == (2, True)
+    (folder / "hub.toml").unlink()
     result = fanal("hub", "run", "--bind", "nonsense")
     assert (result.exit_code, "hub.bind" in result.stderr) == (2, True)
 

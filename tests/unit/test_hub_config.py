@@ -5,7 +5,7 @@ from pathlib import Path
 
 import pytest
 from fanal.error import EnvironmentFault, UsageError
-from fanal.hub import config, founding
+from fanal.hub import config, config_files, founding
 from fanal.hub.config import parse
 from fanal.sighting import ALERT, DRILL
 
@@ -26,6 +26,39 @@ def refused(text):
         parse(text, FOLDER)
     assert "\n" not in caught.value.sentence
     return caught.value
+
+
+def test_files_for_tls_are_looked_at_before_anything_starts(tmp_path):
+    settings = parse('[hub]\ntls_cert = "c.pem"\ntls_key = "k.pem"\n', tmp_path)
+    for name in ("c.pem", "k.pem"):
+        with pytest.raises(UsageError) as caught:
+            config_files.require_tls(settings)
+        assert (
+            f"hub.tls_{'cert' if name[0] == 'c' else 'key'} names a file" in caught.value.sentence
+        )
+        (tmp_path / name).write_text("no PEM")
+    with pytest.raises(UsageError) as caught:
+        config_files.require_tls(settings)
+    assert "in PEM" in caught.value.sentence
+    config_files.require_tls(parse("", tmp_path))
+
+
+def test_each_other_file_that_is_missing_is_named_by_its_key(tmp_path):
+    text = MQTT + 'ca = "ca.pem"\nuser = "hub"\npassword_file = "p"\n' + WEBHOOK + MAIL
+    text += 'smtp_user = "u"\nsmtp_password_file = "m"\n'
+    settings = parse(text, tmp_path)
+    said = config_files.missing_files(settings)
+    keys = (
+        "mqtt.ca",
+        "mqtt.password_file",
+        "channel 1.secret_file",
+        "channel 2.smtp_password_file",
+    )
+    assert [any(f" {key} names" in one for one in said) for key in keys] == [True] * 4
+    assert len(said) == 4
+    for name in ("ca.pem", "p", "s", "m"):
+        (tmp_path / name).write_text("x")
+    assert config_files.missing_files(settings) == []
 
 
 def test_nothing_is_a_hub_for_this_computer_alone():

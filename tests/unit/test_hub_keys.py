@@ -155,9 +155,12 @@ def test_a_mistake_in_the_configuration_is_found_before_anything_is_made(tmp_pat
 
 def test_a_database_whose_key_is_lost_is_not_taken_for_a_new_hub(tmp_path):
     (tmp_path / "hub.db").write_bytes(b"")
-    with pytest.raises(IntegrityError) as caught:
-        founding.found(tmp_path, PASSPHRASE)
-    assert caught.value.code == "missing"
+    (tmp_path / "hub.pem").write_bytes(b"")  # whatever else is beside it
+    for opened in (founding.found, keys.unlock):
+        with pytest.raises(IntegrityError) as caught:
+            opened(tmp_path, PASSPHRASE)
+        assert caught.value.code == "missing"
+        assert "backup" in caught.value.hint
 
 
 @pytest.mark.parametrize("steps", range(4))

@@ -63,12 +63,15 @@ def run_command(hub: Path, bind: str | None, passphrase_file: Path | None) -> No
 
 
 def _run(folder: Path, bind: str | None, passphrase_file: Path | None) -> None:
-    from fanal.hub import config, founding, keys
+    from fanal.hub import config, config_files, founding, keys
 
     overrides = {} if bind is None else {"bind": bind}
     if not founding.is_founded(folder):
         raise keys.no_hub(folder)
-    config.load(folder, overrides)  # before anybody types a passphrase
+    settings = config.load(folder, overrides)  # before anybody types a passphrase
+    config_files.require_tls(settings)
+    for sentence in config_files.missing_files(settings):
+        console.note(f"{console.mark('warn', sys.stderr)}  {sentence}")
     from fanal.hub.serve import serve
 
     passphrase = console.read_passphrase(passphrase_file, whose="hub")
@@ -118,7 +121,8 @@ def init_command(hub: Path, passphrase_file: Path | None, as_json: bool) -> None
     click.echo(made.request.line)
     console.note(f"Send that line to the fleet's officer, who compares: {made.request.fingerprint}")
     console.note(f"Next: edit {made.folder / config.CONFIG_FILE} if others shall reach the hub,"
-                 " and `fanal hub accept FILE` when the officer has sent it.")  # fmt: skip
+                 " and `fanal hub accept FILE` when the officer has sent it; or `fanal hub enrol"
+                 " --here` if the fleet is on this computer.")  # fmt: skip
 
 
 @hub_group.command(

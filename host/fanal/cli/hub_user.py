@@ -52,6 +52,7 @@ def add_command(name: str, role: str, hub: Path, password_file: Path | None, as_
     from fanal.hub import accounts
 
     with open_store(hub) as store:
+        accounts.require_new(store, name)  # before anybody types a password
         user = accounts.add(store, name, role, _password(password_file))
     if as_json:
         console.print_json({"ok": True, "name": user.name, "role": user.role})
@@ -136,6 +137,7 @@ def password_command(name: str, hub: Path, password_file: Path | None, as_json: 
     from fanal.hub import accounts
 
     with open_store(hub) as store:
+        accounts.require_known(store, name)  # before anybody types a password
         accounts.set_password(store, name, _password(password_file))
     _done(as_json, name, "changed", "has another password; all sessions ended")
 
@@ -149,7 +151,22 @@ def _password(path: Path | None) -> str:
             "A password is needed, and there is no terminal to ask for it.",
             "Use --password-file FILE.",
         )
-    return str(click.prompt("Password", hide_input=True, confirmation_prompt=True, err=True))
+    from fanal.hub.accounts import SHORTEST_PASSWORD
+
+    asked = f"Password ({SHORTEST_PASSWORD} characters or more)"
+    return str(
+        click.prompt(asked, hide_input=True, confirmation_prompt=True, err=True, value_proc=_long)
+    )
+
+
+def _long(password: str) -> str:
+    """Return a typed password, or have it asked for again before it is repeated."""
+    from fanal.hub import accounts
+
+    try:
+        return accounts.require_password(password)
+    except accounts.AccountError as problem:
+        raise click.UsageError(problem.sentence) from None
 
 
 def _done(as_json: bool, name: str, what: str, told: str) -> None:

@@ -58,18 +58,26 @@ def add(store: Store, name: str, role: str, password: str) -> User:
     """Make an account. Raises AccountError."""
     name = _require_name(name)
     _require_role(role)
-    encoded = _HASHER.hash(_require_password(password))
+    encoded = _HASHER.hash(require_password(password))
     with store.writing() as session:
-        if session.get(UserRow, name) is not None:
-            raise AccountError(
-                f"There is a user {name} already.",
-                "Give another name, or set that user's password.",
-                code="exists",
-            )
+        _require_free(session, name)
         row = UserRow(name=name, role=role, password=encoded, created_ms=store.now_ms(),
                       is_disabled=False)  # fmt: skip
         session.add(row)
         return user_of(row)
+
+
+def require_new(store: Store, name: str) -> None:
+    """Raise AccountError if no account of this name can be made."""
+    name = _require_name(name)
+    with store.reading() as session:
+        _require_free(session, name)
+
+
+def require_known(store: Store, name: str) -> None:
+    """Raise AccountError if there is no account of this name."""
+    with store.reading() as session:
+        _row(session, name)
 
 
 def users(store: Store) -> list[User]:
@@ -83,7 +91,7 @@ def set_password(store: Store, name: str, password: str) -> None:
 
     Raises AccountError.
     """
-    encoded = _HASHER.hash(_require_password(password))
+    encoded = _HASHER.hash(require_password(password))
     with store.writing() as session:
         _row(session, name).password = encoded
         _log_out(session, name)
@@ -179,7 +187,17 @@ def _require_role(role: str) -> None:
                            code="role")  # fmt: skip
 
 
-def _require_password(password: str) -> str:
+def _require_free(session: Session, name: str) -> None:
+    if session.get(UserRow, name) is not None:
+        raise AccountError(
+            f"There is a user {name} already.",
+            "Give another name, or set that user's password.",
+            code="exists",
+        )
+
+
+def require_password(password: str) -> str:
+    """Return a password as it is kept. Raises AccountError if it is too short or too long."""
     password = _normal(password)
     if not SHORTEST_PASSWORD <= len(password) <= LONGEST_PASSWORD:
         raise AccountError(

@@ -105,7 +105,9 @@ def parse(text: str, folder: Path, overrides: Mapping[str, str] | None = None) -
         # its text may quote the file
         at = str(problem).rpartition(" (at ")[2].rstrip(")")
         raise UsageError(
-            f"{CONFIG_FILE} is no valid TOML ({at}).", "Mend that place in it.", code="config"
+            f"{CONFIG_FILE} is no valid TOML ({at}).",
+            "Mend that place in it; text stands in quotes, as in the examples there.",
+            code="config",
         ) from None
     top = Table("", content, folder)
     hub = top.table("hub") or Table("hub", {}, folder)

@@ -92,17 +92,20 @@ def require_free(folder: Path) -> None:
     """Raise unless a hub may be made in `folder`: UsageError, or IntegrityError for a lost key."""
     if not folder.exists():
         return
-    if not folder.is_dir() or any(
-        one.name not in _OURS and not one.name.startswith(".") for one in folder.iterdir()
-    ):
-        raise UsageError(
-            f"{folder} is not empty.", "Choose a new folder with --hub DIR.", code="not_empty"
-        )
     if (folder / config.DATABASE_FILE).exists():
         raise IntegrityError(
             f"There is a hub's database in {folder}, and {keys.KEY_FILE} is missing.",
             "Take it from your backup; without it begin anew in another folder.",
             code="missing",
+        )
+    if not folder.is_dir() or any(
+        one.name not in _OURS and not one.name.startswith(".") for one in folder.iterdir()
+    ):
+        raise UsageError(
+            f"{folder} is not empty.",
+            f"Choose a new folder with --hub DIR. A {config.CONFIG_FILE} alone may be there;"
+            " what it names comes afterwards.",
+            code="not_empty",
         )
 
 

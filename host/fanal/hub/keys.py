@@ -17,6 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from fanal.error import FanalError, IntegrityError, UsageError
+from fanal.hub.config import DATABASE_FILE
 from fanal.hub.request import Request, parse
 from fanal.keyring import check_passphrase, write_private
 
@@ -188,7 +189,13 @@ def _anchor_context(beacon_id: str, event: int) -> bytes:
 
 
 def no_hub(folder: Path) -> FanalError:
-    """Return the error for a folder without a hub."""
+    """Return the error for a folder without a hub, or with one that lost its key."""
+    if (folder / DATABASE_FILE).exists():
+        return IntegrityError(
+            f"{KEY_FILE} is missing from the hub in {folder}.",
+            "Take it from your backup; without it begin anew in another folder.",
+            code="missing",
+        )
     return FanalError(
         f"There is no hub in {folder}.",
         "Create one with `fanal hub init`, or name its folder with --hub DIR.",
