@@ -193,6 +193,18 @@ def test_a_stranger_gets_its_share_and_then_waits(hub):
     assert isinstance(inbox.take([incoming(third, ready_ms + 1)])[0], Taken)
 
 
+@pytest.mark.parametrize("closed", ["unconfirmed_frames", "unconfirmed_listener_frames"])
+def test_who_gives_strangers_nothing_takes_nothing_of_them(hub, closed):
+    inbox, own = Inbox(hub.store, hub.opener, Limits(**{closed: 0})), PaperListener(9)
+    hub.confirm(own)
+    stranger, known = (one.heard(*frames(2, first=100 * one.number)) for one in
+                       (PaperListener(1), own))  # fmt: skip
+    crowded, taken = inbox.take([incoming(stranger), incoming(known)])
+    assert isinstance(crowded, Crowded)
+    assert crowded.retry_after_s > 60
+    assert isinstance(taken, Taken)
+
+
 def test_strangers_together_have_a_bound_and_the_fleets_own_are_not_in_it(hub):
     inbox = Inbox(hub.store, hub.opener, LIMITS)
     strangers, own = [PaperListener(n) for n in range(1, 6)], PaperListener(9)
@@ -341,10 +353,10 @@ def test_strangers_of_whom_nothing_was_heard_for_long_are_forgotten(hub, inbox, 
 
 def test_a_foreign_payload_is_taken_once_in_a_while_and_is_unconfirmed(hub, inbox):
     payload = b"\x20" * 23
-    answers = [inbox.take_foreign("home/gate/BTtoMQTT", payload, -70, T0 + n) for n in
-               (0, 900, 30_000)]  # fmt: skip
+    answers = [inbox.take([IncomingForeign("home/gate/BTtoMQTT", payload, -70, T0 + n)])[0]
+               for n in (0, 900, 30_000)]  # fmt: skip
     assert [(a.groups, a.repeated) for a in answers] == [(1, 0), (0, 1), (1, 0)]
-    assert inbox.take_foreign("home/other", payload, None, T0).groups == 1
+    assert inbox.take([IncomingForeign("home/other", payload, None, T0)])[0].groups == 1
     (first, *_) = rows(hub, InboxRow)
     assert first.frames == [[payload.hex(), T0, T0, 1, -70]]
     row = rows(hub, ListenerRow)[0]
@@ -355,7 +367,8 @@ def test_a_foreign_payload_is_taken_once_in_a_while_and_is_unconfirmed(hub, inbo
 @pytest.mark.parametrize("gateway", ["", "a\x00b", "\ud800", "x" * 70_000, "e\u0301\n"])
 @pytest.mark.parametrize("payload", [b"", b"x", bytes(32), bytes(5000)])
 def test_odd_gateways_and_payloads_are_bounded(hub, inbox, gateway, payload):
-    assert inbox.take_foreign(gateway, payload, -127, T0).groups == 1
+    (answer,) = inbox.take([IncomingForeign(gateway, payload, -127, T0)])
+    assert answer.groups == 1
     (row,) = rows(hub, InboxRow)
     assert len(row.frames[0][0]) <= 64
     assert len(row.listener) <= 200

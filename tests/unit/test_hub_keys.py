@@ -30,7 +30,6 @@ def test_what_was_made_opens(founded):
     assert (len(held.log), len(held.storage), held.sealing) == (32, 32, None)
     assert held.log != held.storage
     assert keyring.request() == founded.request == keys.request_of(founded.folder)
-    assert keys.recipient(founded.folder) == founded.request.recipient
 
 
 def test_only_its_owner_can_read_it(founded):

@@ -13,6 +13,7 @@ from fanal.hub.config import Limits
 MOST_LISTENERS = 10_000
 
 _MINUTE_MS = 60_000
+_CLOSED_S = 3600.0  # whoever is given nothing may ask again when hub.toml was changed
 
 
 class Crowded(FanalError):
@@ -30,7 +31,7 @@ class Crowded(FanalError):
 
 @dataclass
 class _Bucket:
-    """per_minute: what flows in, and the most there is. level: what is in it, at `at_ms`."""
+    """per_minute: what flows in, and the most there is; 0 is never enough. level: at `at_ms`."""
 
     per_minute: int
     level: float
@@ -42,6 +43,8 @@ class _Bucket:
         self.level, self.at_ms = min(self.per_minute, self.level + gained), now_ms
 
     def wait_s(self) -> float:
+        if not self.per_minute:
+            return _CLOSED_S
         return max(0.0, 1 - self.level) * 60 / self.per_minute
 
 

@@ -116,14 +116,6 @@ class Inbox:
                 self._lives.note(*one)
         return [taken[id(one)] if isinstance(one, _Arrival) else one for one in answers]
 
-    def take_foreign(
-        self, gateway: str, payload: bytes, rssi_dbm: int | None, received_ms: int
-    ) -> Taken | Crowded:
-        """Take one payload from a gateway that seals nothing. Raises EnvironmentFault."""
-        (answer,) = self.take([IncomingForeign(gateway, payload, rssi_dbm, received_ms)])
-        assert not isinstance(answer, EnvelopeError)
-        return answer
-
     def _arrive(self, item: Incoming | IncomingForeign) -> EnvelopeError | _Arrival:
         if isinstance(item, IncomingForeign):
             return _foreign(item)

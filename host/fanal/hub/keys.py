@@ -159,11 +159,6 @@ def request_of(folder: Path) -> Request:
         raise _damaged(path) from None
 
 
-def recipient(folder: Path) -> str:
-    """Return the "age1..." key that the officer's file has to be sealed to. Raises FanalError."""
-    return request_of(folder).recipient
-
-
 def seal_anchor(storage: bytes, beacon_id: str, event: int, event_key: bytes) -> bytes:
     """Return E_event of a beacon, 32 bytes, sealed under the storage key: 60 bytes."""
     nonce = secrets.token_bytes(_NONCE_BYTES)
