@@ -9,10 +9,10 @@ class RadioUnavailable(EnvironmentFault):
     code = "radio"
 
 
-_SWITCH_ON = "Switch Bluetooth on (on Linux: bluetoothctl power on), then run the command again."
+_SWITCH_ON = "Switch Bluetooth on (on Linux: bluetoothctl power on)."
 _PLUG_IN = "Plug in a Bluetooth adapter, name one with --adapter, or try a virtual air with --air."
 _ALLOW = "Allow this program to use Bluetooth in the system's settings, then run it again."
-_SERVICE_DOWN = "Start it (on Linux: sudo systemctl start bluetooth), then run the command again."
+_SERVICE_DOWN = "Start it (on Linux: sudo systemctl start bluetooth)."
 
 _NO_SERVICE = tuple(
     f"org.freedesktop.DBus.Error.{name}"

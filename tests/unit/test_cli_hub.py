@@ -252,9 +252,11 @@ def test_a_listener_is_enrolled_and_placed(fanal, begun):
 
 def test_a_site_gets_its_place(fanal, enrolled):
     assert "nobody said where" in fanal("hub", "site", "list").stdout
-    assert told(fanal("hub", "site", "set", "shelter-3", "--at", "52.5,13.4,20", "--json"))[
-        "changed"
-    ]
+    at = ("--at", "52.5,13.4,20")
+    assert told(fanal("hub", "site", "set", "shelter-3", *at, "--json"))["changed"]
+    assert "No beacon" not in fanal("hub", "site", "set", "shelter-3", *at).stderr
+    assert "No beacon" in fanal("hub", "site", "set", "shelter3", *at).stderr
+    assert fanal("hub", "site", "set", "shelter3", "--unknown").exit_code == 0
     (site,) = told(fanal("hub", "site", "list", "--json"))["sites"]
     assert (site["name"], site["beacons"], site["position"]["accuracy_m"]) == ("shelter-3", 2, 20)
     assert fanal("hub", "site", "set", "shelter-3", "--unknown").exit_code == 0

@@ -1,6 +1,7 @@
 """The file that volunteers get: from anybody, read by everybody, and with nothing secret in it."""
 
 import base64
+import errno
 import hashlib
 import json
 import stat
@@ -172,6 +173,22 @@ def test_a_file_that_is_not_there_and_one_that_is(tmp_path):
     with pytest.raises(UsageError):
         bundle.write(tmp_path / "b", bundle.make("Harbour", RECIPIENT, "https://hub.example"))
     assert (tmp_path / "b").read_text() == "mine"
+
+
+def test_a_full_disk_leaves_no_half_bundle(tmp_path, monkeypatch):
+    def full(handle):
+        raise OSError(errno.ENOSPC, "No space left on device")
+
+    monkeypatch.setattr(bundle.os, "fsync", full)
+    made, path = bundle.make("a", RECIPIENT, "https://hub.example"), tmp_path / "b.fanal"
+    with pytest.raises(OSError, match="No space"):
+        bundle.write(path, made)
+    assert not path.exists()
+    monkeypatch.undo()
+    bundle.write(path, made)
+    with pytest.raises(UsageError):
+        bundle.write(path, made)
+    assert bundle.read(path) == made
 
 
 def test_whether_the_way_is_encrypted():

@@ -140,8 +140,8 @@ def _made(
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         count = len(registry.watched())
         choice.ask(
-            f"The hub {request.fingerprint} will open what volunteers hear, and follow {count}"
-            f" beacons of the fleet in {session.fleet_dir}. {_COMPARE if out else ''}",
+            f"The hub {request.fingerprint} will open what volunteers hear, and follow"
+            f" {_beacons(count)} of the fleet in {session.fleet_dir}. {_COMPARE if out else ''}",
             "Are the letters the same?" if out else "Shall it?",
             yes,
         )
@@ -172,6 +172,10 @@ def _accepted(folder: Path, keyring: "HubKeyring", sealed: bytes) -> "Accepted":
         return accept(store, keyring, sealed)
 
 
+def _beacons(count: int) -> str:
+    return f"{count} beacon{'' if count == 1 else 's'}"
+
+
 def _say_made(made: "Made", request: "Request", out: Path, as_json: bool) -> None:
     if as_json:
         console.print_json({
@@ -179,7 +183,7 @@ def _say_made(made: "Made", request: "Request", out: Path, as_json: bool) -> Non
             "hub": request.fingerprint, "out": out,
         })  # fmt: skip
         return
-    click.echo(f"{console.mark('ok')}  {made.fleet}: {made.beacons} beacons, {made.revoked} of them"
+    click.echo(f"{console.mark('ok')}  {made.fleet}: {_beacons(made.beacons)}, {made.revoked}"
                f" revoked, for the hub {request.fingerprint}: {out}")  # fmt: skip
     console.note("Only that hub can open it. There: `fanal hub accept FILE`.")
 
@@ -191,7 +195,9 @@ def _say_accepted(done: "Accepted", as_json: bool) -> None:
     tied = ", which this hub belongs to from now on" if done.is_first else ""
     click.echo(f"{console.mark('ok')}  {done.fleet}{tied}")
     click.echo(f"    beacons: {done.added} added, {done.changed} changed, {done.unchanged} as"
-               f" before, {done.retired} newly retired; {done.revoked} are revoked")  # fmt: skip
+               f" before, {done.retired} newly retired, {done.revoked} revoked")  # fmt: skip
+    if done.is_first:
+        console.note("Next: `fanal hub user add NAME --role officer`, then `fanal hub`.")
     if done.missing:
         warning = console.mark("warn", sys.stderr)
         console.note(f"{warning}  {done.missing} beacons of this hub are not in the file. They are"

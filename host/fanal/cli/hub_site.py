@@ -1,5 +1,6 @@
 """`fanal hub site`: where the sites of installed beacons are."""
 
+import sys
 from pathlib import Path
 
 import click
@@ -41,7 +42,8 @@ def list_command(hub: Path, as_json: bool) -> None:
         console.note("No site yet: they come with the beacons that an officer enrols.")
     for one in found:
         where = shown_position(one.position) if one.position else "nobody said where"
-        click.echo(f"{one.name:<24} {one.beacons:>5} beacons   {where}")
+        beacons = "beacon " if one.beacons == 1 else "beacons"
+        click.echo(f"{one.name:<24} {one.beacons:>5} {beacons}   {where}")
 
 
 @site_group.command(
@@ -71,8 +73,13 @@ def set_command(site: str, at: str | None, unknown: bool, hub: Path, as_json: bo
             changed = True
         else:
             changed = sites.put(store, site, position)
+        is_used = any(one.name == site and one.beacons for one in sites.listed(store))
     if as_json:
         console.print_json({"ok": True, "site": site, "changed": changed})
         return
     what = f"is at {shown_position(position)}" if position else "is nowhere from now on"
     click.echo(f"{console.mark('ok')}  {site} {what}{'' if changed else ', as before'}")
+    if position is not None and not is_used:
+        warning = console.mark("warn", sys.stderr)
+        console.note(f"{warning}  No beacon of this hub is at a site of that name: compare it with"
+                     " `fanal hub site list`.")  # fmt: skip

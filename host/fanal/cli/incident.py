@@ -33,7 +33,7 @@ def _acting(command: _F) -> _F:
 Examples:
   fanal incident list                              newest first
   fanal incident show 12                           one, with its timeline
-  fanal incident acknowledge 12 --as duty         nobody else is called
+  fanal incident acknowledge 12 --as duty          nobody else is called
   fanal incident close 12 --as duty --reason "help arrived"
 """,
 )
@@ -237,6 +237,6 @@ def _act(hub: Path, as_json: bool, what: str, verb: str, number: int, who: str, 
         return
     from fanal.printable import printable
 
-    result = what if done.is_new else f"{what} before, by {done.who}; nothing changed"
-    said = printable(f"{done.kind}: incident {done.incident} is {result}")
+    result = f"is {what}" if done.is_new else f"was {what} before, by {done.who}; nothing changed"
+    said = printable(f"{done.kind}: incident {done.incident} {result}")
     click.echo(f"{console.mark('ok')}  {said}")

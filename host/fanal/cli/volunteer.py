@@ -60,7 +60,9 @@ def bundle_command(
     passphrase_file: Path | None,
     as_json: bool,
 ) -> None:
-    """Write the bundle for the volunteers of an area: public keys and an address, no secret.
+    """Write the bundle for volunteers.
+
+    It is for those of one area, and holds public keys and an address, and no secret.
 
     Needs the officer's file of the fleet. What volunteers send is sealed to the fleet in any
     case; TLS on the way keeps others from swallowing it unseen.
@@ -95,7 +97,10 @@ Examples:
 @click.argument("file", type=click.Path(path_type=Path, dir_okay=False))
 @console.json_option
 def show_command(file: Path, as_json: bool) -> None:
-    """Show what is in a bundle, and the eight letters to compare by telephone."""
+    """Show a bundle, and its letters.
+
+    The eight letters are compared with those that the NGO says by telephone.
+    """
     from fanal.gateway import bundle
 
     read = bundle.read(file)
@@ -132,9 +137,10 @@ Examples:
 def unit_command(
     bundle_file: Path, at: str | None, gpsd: str | None, adapter: str | None, out: Path | None
 ) -> None:
-    """Show or write a systemd unit by which this computer listens from its start on.
+    """Print a systemd unit for a listener.
 
-    It runs as a user of its own that may read nothing and do nothing but listen and send.
+    By it this computer listens from its start on. It runs as a user of its own that may read
+    nothing and do nothing but listen and send.
     """
     from fanal.gateway import bundle
     from fanal.gateway.locate import Gpsd

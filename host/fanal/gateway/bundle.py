@@ -5,7 +5,10 @@ eight letters to compare by telephone. It comes from outside: everything in it i
 """
 
 import json
+import os
 import re
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -107,8 +110,10 @@ def write(path: Path, bundle: Bundle) -> None:
     """Write a bundle, which must not be there yet, and read it back. Raises UsageError, OSError."""
     text = _text(bundle) + b"\n"
     try:
-        with path.open("xb") as file:
+        with path.open("xb") as file, _removed_if_it_fails(path):
             file.write(text)
+            file.flush()
+            os.fsync(file.fileno())
     except FileExistsError:
         raise UsageError(
             f"{path} is there already; it was not touched.", "Choose another name with --out FILE."
@@ -116,6 +121,16 @@ def write(path: Path, bundle: Bundle) -> None:
     sync_folder(path.parent)
     if read(path) != bundle:
         raise BundleError(f"{path} reads back differently.", "The disk may be failing.")
+
+
+@contextmanager
+def _removed_if_it_fails(path: Path) -> Iterator[None]:
+    """Leave no half file, which would be in the way of the next try."""
+    try:
+        yield
+    except BaseException:
+        path.unlink()
+        raise
 
 
 def _text(bundle: Bundle) -> bytes:
@@ -172,7 +187,10 @@ def _check_relay(relay: str) -> None:
     except ValueError:
         is_bad = True
     if is_bad:
-        raise ValueError(f"The relay's address begins with one of {', '.join(_SCHEMES)} and ://")
+        raise ValueError(
+            "The relay's address is none: write it as https://HOST of the hub, or mqtts://HOST:PORT"
+            " of a broker"
+        )
     if parts.username is not None or parts.password is not None:
         raise ValueError("A bundle holds no user and no password")
     if parts.query or parts.fragment:

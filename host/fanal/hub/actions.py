@@ -140,7 +140,8 @@ def close(
             code="reason",
         )
     if text.strip() or reason == OTHER:
-        text = _line(text, MOST_LINE, "text", "Say why, in one line of plain text.")
+        hint = "Say why, in one line of plain text (at the command line by --text)."
+        text = _line(text, MOST_LINE, "text", hint)
     with _acting(store, incident_id, who, changed) as act:
         kind = _ONLY_FOR.get(reason, act.row.kind)
         if act.row.kind != kind:

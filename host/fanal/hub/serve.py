@@ -20,8 +20,8 @@ from fastapi import FastAPI
 
 from fanal.envelope import Opener
 from fanal.error import EnvironmentFault, FanalError
+from fanal.hub import accounts, escalation, keys, listeners
 from fanal.hub import config as configuration
-from fanal.hub import escalation, keys, listeners
 from fanal.hub.channels import senders
 from fanal.hub.config import Config
 from fanal.hub.courier import Courier
@@ -66,6 +66,8 @@ def serve(
         say(f"The hub is at {config.public_url if config.port else f'http://127.0.0.1:{port}'}")
         if worker.hub.intake is None:
             say("No fleet was accepted yet, so nothing is taken in: see `fanal hub accept`.")
+        if not accounts.users(store):
+            say("Nobody may log in yet: `fanal hub user add NAME --role officer`.")
         app = create_app(worker.hub)
         each = None if config.behind_proxy else MOST_OPEN_EACH
         lobby = stack.enter_context(Lobby(door, app.state.regulars, most_each=each))
@@ -195,7 +197,8 @@ def _listening(host: str, port: int) -> socket.socket:
     except OSError as problem:
         raise EnvironmentFault(
             f"The hub cannot listen at {host}, port {port}: {problem.strerror or problem}.",
-            "Another program may have it; choose another with --bind or in hub.toml.",
+            "It may run already, or another program has that port: choose another with --bind or"
+            " in hub.toml.",
             code="port",
         ) from None
 
