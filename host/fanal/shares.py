@@ -176,6 +176,9 @@ def _parsed(library: Any, number: int, words: str) -> Any:
 def _mistake(library: Any, number: int, words: list[str]) -> tuple[str, str]:
     """Say which single word makes the checksum wrong, if one does: its code can tell."""
     indices = list(library.wordlist.mnemonic_to_indices(" ".join(words)))
+    if _sums_up(library, indices):
+        return (f"Share {number} was not made by this method, though its checksum fits.",
+                "Ask for another one.")  # fmt: skip
     for at in range(len(indices)):
         for other in range(1024):
             changed = [*indices[:at], other, *indices[at + 1 :]]
