@@ -386,6 +386,27 @@ def test_two_workers_do_not_send_the_same_at_once(store):
     assert (len(first.parcels), len(second.parcels)) == (1, 0)
 
 
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_a_courier_waits_for_nobody_who_acts(store):
+    """Each would hold what the other wants: the incident, and the message about it."""
+    [number] = put(store, incident())
+    changed(store, number, "opened", DESK)
+    carry = threading.Thread(target=carrier(store, desk=Sent()).step)
+
+    def while_acting(session, row, why):
+        carry.start()
+        carry.join(10)
+        assert not carry.is_alive()
+        queue(store, DESK).incident_changed(session, row, why)
+
+    try:
+        actions.acknowledge(store, number, "duty", changed=while_acting)
+    finally:
+        carry.join()
+    assert outbox(store, waiting=True) == [("desk", "Update", "acknowledged")]
+    assert {what for _, what, _ in timeline(store, number)} == {"notified", "acknowledged"}
+
+
 def test_an_incident_keeps_its_order_and_waits_for_no_other(store):
     one, two = put(store, incident(1), incident(2))
     to = Sent(ChannelDown("bad", code="refused"))

@@ -248,7 +248,8 @@ def _acting(
     if not is_id(incident_id):
         raise no_incident()
     with store.writing(shows=True) as session:
-        row = session.get(IncidentRow, incident_id, with_for_update=True)
+        # whoever writes a line of the timeline meanwhile need not wait, and holds what we want
+        row = session.get(IncidentRow, incident_id, with_for_update={"key_share": True})
         if row is None:
             raise no_incident()
         yield _Act(session, row, who, store.now_ms(), changed)

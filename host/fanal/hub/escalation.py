@@ -44,8 +44,8 @@ def _escalate(
 ) -> int:
     with store.writing(shows=True) as session:
         # again, and locked: somebody may have acknowledged it in between
-        query = _waiting(len(after_s)).where(IncidentRow.id == number).with_for_update()
-        row = session.scalars(query).one_or_none()
+        query = _waiting(len(after_s)).where(IncidentRow.id == number)
+        row = session.scalars(query.with_for_update(key_share=True)).one_or_none()
         if row is None:
             return 0
         due = _due(session, row, after_s, now_ms)

@@ -130,7 +130,7 @@ class Incidents:
         rows = session.scalars(
             select(IncidentRow)
             .where(tuple_(IncidentRow.beacon, IncidentRow.event).in_(sorted(events)))
-            .order_by(IncidentRow.id).with_for_update()
+            .order_by(IncidentRow.id).with_for_update(key_share=True)
         )  # fmt: skip
         return {(row.beacon, row.event): _Work(row, self._of(session, row), standing(row),
                                                row.is_replay) for row in rows}  # fmt: skip
