@@ -99,3 +99,22 @@ async def test_places_are_given_back(ends):
                 await asyncio.sleep(0)
         assert await is_served(stays)
         await left(stays)
+
+
+async def test_what_comes_at_one_go_opens_no_more_files_than_may_be():
+    async with echoing(most=5) as lobby:
+        callers = []
+        for _ in range(100):  # the loop does not run meanwhile
+            caller = socket.create_connection(lobby.getsockname())
+            callers.append(caller)
+        most = 0
+        last = await call(lobby)
+        asked = asyncio.create_task(is_served(last))
+        while not asked.done():
+            await asyncio.sleep(0)
+            most = max(most, lobby._open)
+        assert await asked
+        assert 5 <= most <= 5 + 32
+        for caller in callers:
+            caller.close()
+        await left(last)

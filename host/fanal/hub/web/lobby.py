@@ -15,6 +15,7 @@ from fanal.hub.web.rates import source_of
 # many systems give a program 1024 files; an answer may hold one beside its connection
 MOST_OPEN = 384
 MOST_OPEN_EACH = 64  # of one address, if it is no regular's
+_MOST_ENDING = 32  # connections that were ended, and are not closed yet
 
 
 class Lobby(socket.socket):
@@ -38,6 +39,7 @@ class Lobby(socket.socket):
         # the oldest first, in both
         self._guests: dict[_Guest, None] = {}
         self._of_source: dict[str, dict[_Guest, None]] = {}
+        self._open = 0
 
     @property
     def taken(self) -> int:
@@ -45,9 +47,16 @@ class Lobby(socket.socket):
         return len(self._guests)
 
     def accept(self) -> tuple[socket.socket, Any]:
-        """Accept a connection, after which another may be at its end."""
+        """Accept a connection, after which another may be at its end.
+
+        Raises BlockingIOError also while too many that were ended are not closed: asyncio accepts
+        many at one go, and closes nothing meanwhile.
+        """
+        if self._open >= self._most + _MOST_ENDING:
+            raise BlockingIOError
         accepted, address = super().accept()
         guest = _Guest(accepted, self, source_of(address[0]))
+        self._open += 1
         self._guests[guest] = None
         own = self._of_source.setdefault(guest.source, {})
         own[guest] = None
@@ -58,8 +67,12 @@ class Lobby(socket.socket):
             self._end(next(strangers, next(iter(self._guests))))
         return guest, address
 
-    def left(self, guest: "_Guest") -> None:
-        """Give the place of a connection back. Twice is fine."""
+    def closed(self, guest: "_Guest") -> None:
+        """Give the place of a connection back, if it still has one."""
+        self._open -= 1
+        self._leave(guest)
+
+    def _leave(self, guest: "_Guest") -> None:
         if guest not in self._guests:
             return
         del self._guests[guest]
@@ -69,7 +82,7 @@ class Lobby(socket.socket):
             del self._of_source[guest.source]
 
     def _end(self, guest: "_Guest") -> None:
-        self.left(guest)
+        self._leave(guest)
         # whoever serves it sees its end, and closes it
         with suppress(OSError):
             guest.shutdown(socket.SHUT_RDWR)
@@ -84,6 +97,7 @@ class _Guest(socket.socket):
         self._lobby, self.source = lobby, source
 
     def close(self) -> None:
-        """Close it and leave."""
-        self._lobby.left(self)
+        """Close it and leave. Twice is fine."""
+        if self.fileno() != -1:
+            self._lobby.closed(self)
         super().close()
