@@ -1,5 +1,6 @@
 """A hub's tables filled by hand: incidents without any radio, for what reads and acts on them."""
 
+import pytest
 from fanal.hub.store import Store
 from fanal.hub.tables import (
     OPEN,
@@ -35,6 +36,22 @@ def paper_store(url="sqlite://", clock=None):
     with store.writing() as session:
         session.add(beacon())
     return store
+
+
+# what the two databases could do differently
+both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
+
+
+@pytest.fixture
+def store(request, tmp_path):
+    """Return a store with one beacon, of the kind that `both` names."""
+    url = "sqlite://"  # in memory: for one thread
+    if (kind := getattr(request, "param", "")) == "sqlite":
+        url = f"sqlite:///{tmp_path / 'hub.db'}"
+    elif kind == "postgres":
+        url = request.getfixturevalue("postgres_url")
+    with paper_store(url, Clock()) as opened:
+        yield opened
 
 
 def beacon(beacon_id=BEACON, **fields):

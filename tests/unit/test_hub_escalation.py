@@ -6,7 +6,9 @@ from fanal.hub.channel_config import Channel
 from fanal.hub.notices import Notices
 from fanal.hub.tables import IncidentRow, NoticeRow
 
-from tests.unit.incident_rows import T0, Clock, incident, paper_store, put, timeline
+from tests.unit.incident_rows import T0, both, incident, put, store, timeline
+
+__all__ = ["store"]
 
 AFTER_S = (120, 300)
 ALL = ("ALERT", "DRILL", "TEST")
@@ -15,20 +17,6 @@ CHANNELS = (
     Channel("drill chief", "webhook", level=1, kinds=("DRILL",)),
     Channel("everybody", "webhook", level=2, kinds=ALL),
 )  # fmt: skip
-
-# where the two databases could differ
-both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
-
-
-@pytest.fixture
-def store(request, tmp_path):
-    url = "sqlite://"  # in memory: for one thread
-    if (kind := getattr(request, "param", "")) == "sqlite":
-        url = f"sqlite:///{tmp_path / 'hub.db'}"
-    elif kind == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    with paper_store(url, Clock()) as opened:
-        yield opened
 
 
 def step(store):

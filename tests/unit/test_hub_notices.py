@@ -26,15 +26,18 @@ from sqlalchemy import select
 from tests.unit.incident_rows import (
     LISTENER,
     T0,
-    Clock,
+    both,
     incident,
     listener,
     paper_store,
     put,
+    store,
     timeline,
 )
 from tests.unit.paper_server import Authority
 from tests.unit.test_hub_cap import parsed, value
+
+__all__ = ["store"]
 
 DESK = Channel("desk", "webhook", url="https://desk.example/x")
 NIGHT = Channel("night", "webhook", url="https://night.example/x", level=1)
@@ -44,20 +47,6 @@ REAL = Channel("real", "webhook", kinds=("ALERT",))
 DRILLS = Channel("drills", "webhook", kinds=("DRILL",))
 TESTS = Channel("tests", "webhook", kinds=("TEST",))
 XML = Channel("xml", "webhook", format="cap")
-
-# where the two databases could differ
-both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
-
-
-@pytest.fixture
-def store(request, tmp_path):
-    url = "sqlite://"  # in memory: for one thread
-    if (kind := getattr(request, "param", "")) == "sqlite":
-        url = f"sqlite:///{tmp_path / 'hub.db'}"
-    elif kind == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    with paper_store(url, Clock()) as opened:
-        yield opened
 
 
 def queue(store, *channels):

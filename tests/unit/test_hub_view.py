@@ -14,30 +14,18 @@ from sqlalchemy import event
 from tests.unit.incident_rows import (
     BEACON,
     T0,
-    Clock,
     beacon,
+    both,
     incident,
     listener,
-    paper_store,
     put,
     sighting,
+    store,
 )
 
+__all__ = ["store"]
+
 OTHER = "22" * 32
-
-# where the two databases could differ
-both = pytest.mark.parametrize("store", ["sqlite", "postgres"], indirect=True)
-
-
-@pytest.fixture
-def store(request, tmp_path):
-    url = "sqlite://"  # in memory: for one thread
-    if (kind := getattr(request, "param", "")) == "sqlite":
-        url = f"sqlite:///{tmp_path / 'hub.db'}"
-    elif kind == "postgres":
-        url = request.getfixturevalue("postgres_url")
-    with paper_store(url, Clock()) as opened:
-        yield opened
 
 
 @pytest.fixture
