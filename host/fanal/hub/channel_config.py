@@ -64,7 +64,7 @@ class Escalation:
 def read_broker(table: Table) -> Broker:
     """Return what [mqtt] says. Raises UsageError."""
     url = table.text("url")
-    if not _is_broker(url):
+    if not _is_guarded(url, "mqtt"):
         raise table.wrong("url", "is mqtts://host:port, or mqtt:// for this computer alone")
     broker = Broker(url, table.path("ca"), table.text("user", ""), table.path("password_file"),
                     table.texts("foreign"))  # fmt: skip
@@ -72,13 +72,6 @@ def read_broker(table: Table) -> Broker:
         raise table.wrong("user", "goes with mqtt.password_file: set both or none")
     table.done()
     return broker
-
-
-def _is_broker(url: str) -> bool:
-    parts = plain_url(url)
-    if parts is None:
-        return False
-    return parts.scheme == "mqtts" or (parts.scheme == "mqtt" and is_loopback(parts.hostname or ""))
 
 
 def read_channel(table: Table, broker: Broker | None, levels: int) -> Channel:
@@ -113,7 +106,7 @@ def _require_way(table: Table, channel: Channel, broker: Broker | None) -> None:
     for key, value in needed:
         if not value:
             raise table.wrong(key, f"is needed for a channel of kind {channel.kind}")
-    if channel.kind == WEBHOOK and not _is_guarded(channel.url):
+    if channel.kind == WEBHOOK and not _is_guarded(channel.url, "http"):
         raise table.wrong("url", "is https://..., or http:// for this computer alone")
     if channel.kind == MAIL:
         smtp = plain_url(channel.smtp)
@@ -127,11 +120,14 @@ def _require_way(table: Table, channel: Channel, broker: Broker | None) -> None:
         raise table.wrong("topic", "is one topic, without # and +, and needs the table [mqtt]")
 
 
-def _is_guarded(url: str) -> bool:
+def _is_guarded(url: str, scheme: str) -> bool:
+    """Say whether a URL has TLS, or leads to this computer alone. scheme: the one without."""
     parts = plain_url(url)
     if parts is None:
         return False
-    return parts.scheme == "https" or (parts.scheme == "http" and is_loopback(parts.hostname or ""))
+    return parts.scheme == f"{scheme}s" or (
+        parts.scheme == scheme and is_loopback(parts.hostname or "")
+    )
 
 
 def read_escalation(table: Table) -> Escalation:
