@@ -80,6 +80,16 @@ class Database:
             yield session
 
     @contextmanager
+    def change(self) -> Iterator[Session]:
+        """Give one change of the file, all or nothing, that no other command comes between."""
+        with self._writing() as session:
+            yield session
+
+    def now_ms(self) -> int:
+        """Return the time, Unix milliseconds."""
+        return self._now_ms()
+
+    @contextmanager
     def _reading(self) -> Iterator[Session]:
         with _translated(self.path), Session(self._engine) as session:
             yield session

@@ -87,7 +87,7 @@ class HeardLog(Log):
                 beacon.newest_event = event
             if is_first:
                 kind = "unknown" if activation is None else str(activation)
-                self._enter(session, ALERT, self._now_ms(), of=beacon, event=event,
+                self.enter(session, ALERT, self._now_ms(), of=beacon, event=event,
                             detail=f"activation {kind}")  # fmt: skip
 
 

@@ -46,18 +46,18 @@ class Log(Database):
     def head(self) -> tuple[str, int, bytes]:
         """Return this log's name, how many entries it has, and their root, 32 bytes."""
         with self._reading() as session:
-            size = _size(session, OWN)
-            return _origin(session), size, merkle.root(size, _reader(session, OWN))
+            size = size_of(session, OWN)
+            return _origin(session), size, merkle.root(size, reader(session, OWN))
 
     def log_size(self, log: str = OWN) -> int:
         """Return how many entries a log has."""
         with self._reading() as session:
-            return _size(session, log)
+            return size_of(session, log)
 
     def log_root(self, size: int, log: str = OWN) -> bytes:
         """Return the root of the first `size` entries, 32 bytes."""
         with self._reading() as session:
-            return merkle.root(size, _reader(session, log))
+            return merkle.root(size, reader(session, log))
 
     def leaves(self, start: int = 0, end: int | None = None, log: str = OWN) -> list[Leaf]:
         """Return the entries from `start` to before `end`, as they are in the file."""
@@ -70,7 +70,12 @@ class Log(Database):
     def inclusion(self, index: int, size: int, log: str = OWN) -> list[bytes]:
         """Return the proof that entry `index` is in the tree of the first `size` entries."""
         with self._reading() as session:
-            return merkle.inclusion(index, size, _reader(session, log))
+            return merkle.inclusion(index, size, reader(session, log))
+
+    def exported(self, form: str) -> None:
+        """Enter into the log that all of this registry is about to leave it."""
+        with self._writing() as session:
+            self.enter(session, "exported", self._now_ms(), detail=form)
 
     def logs(self) -> list[str]:
         """Return the logs that are kept: this file's own, then those of stations, by origin."""
@@ -107,7 +112,7 @@ class Log(Database):
                             authority=stamp.authority, token=stamp.token)
             )  # fmt: skip
 
-    def _enter(
+    def enter(
         self,
         session: Session,
         what: str,
@@ -134,7 +139,7 @@ def append(session: Session, log: str, contents: Iterable[bytes]) -> None:
 
     An alert has to be written down whatever was done to the log; `log_verify` says what was.
     """
-    size, read = _size(session, log), _reader(session, log)
+    size, read = size_of(session, log), reader(session, log)
     for size, content in enumerate(contents, size):  # noqa: B020 - the log grows
         nodes = merkle.appended(size, merkle.leaf_hash(content), read)
         leaf = {"log": log, "number": size, "content": content, "hash": nodes[0].hash}
@@ -201,12 +206,15 @@ def _origin(session: Session) -> str:
     return origin_of(row.certificate, row.station, row.epoch)
 
 
-def _size(session: Session, log: str) -> int:
+def size_of(session: Session, log: str) -> int:
+    """Return how many entries a log has."""
     newest = session.scalar(select(func.max(LogLeafRow.number)).where(LogLeafRow.log == log))
     return 0 if newest is None else newest + 1
 
 
-def _reader(session: Session, log: str) -> merkle.Read:
+def reader(session: Session, log: str) -> merkle.Read:
+    """Return what reads the nodes of a log, and makes those that are missing."""
+
     def read(level: int, number: int) -> bytes:
         if level == 0:
             row = session.execute(leaves_of(log).where(LogLeafRow.number == number)).first()

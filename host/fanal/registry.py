@@ -209,7 +209,7 @@ class Registry(StationBook):
         line = CustodyRow(beacon=row.id, at_ms=row.last_ms, what=what, detail=detail)
         session.add(line)
         session.flush()
-        self._enter(session, what, row.last_ms, of=row, detail=detail, custody=line.id)
+        self.enter(session, what, row.last_ms, of=row, detail=detail, custody=line.id)
 
 
 def _clashes(

@@ -40,7 +40,7 @@ class StationBook(HeardLog):
             home = min(stations) if home is None else home
             row = FleetRow(id=1, certificate=fleet, created_ms=at, epoch=0, station=home)
             session.add(row)
-            book._enter(session, "log began", at, of=row)
+            book.enter(session, "log began", at, of=row)
             for number, of_station in sorted(stations.items()):
                 book._add(session, number, of_station, at)
         return book
@@ -64,13 +64,13 @@ class StationBook(HeardLog):
         with self._writing() as session:
             row, at = session.get_one(FleetRow, 1), self._now_ms()
             row.epoch += 1
-            self._enter(session, RESTORED, at, of=row, detail=f"epoch {row.epoch}")
+            self.enter(session, RESTORED, at, of=row, detail=f"epoch {row.epoch}")
             for beacon in session.scalars(select(BeaconRow).order_by(BeaconRow.id)).all():
                 known = (newest or {}).get(beacon.id, 0)
                 horizon = max(beacon.horizon, beacon.newest_event, known)
                 if horizon != beacon.horizon:
                     beacon.horizon = horizon
-                    self._enter(session, RESTORED, at, of=beacon, detail=f"event {horizon}")
+                    self.enter(session, RESTORED, at, of=beacon, detail=f"event {horizon}")
             return row.epoch
 
     def station_certificate(self, number: int) -> bytes:
@@ -129,13 +129,13 @@ class StationBook(HeardLog):
                 row.revocation = StationRevocationRow(at_ms=at, reason=reason)
             else:
                 row.revocation.reason = reason  # it is revoked since the first time
-            self._enter(session, "station revoked", at, of=row, detail=reason)
+            self.enter(session, "station revoked", at, of=row, detail=reason)
             return True
 
     def _add(self, session: Session, number: int, of_station: bytes, at: int) -> None:
         row = StationRow(number=number, certificate=of_station, created_ms=at)
         session.add(row)
-        self._enter(session, "station added", at, of=row)
+        self.enter(session, "station added", at, of=row)
 
 
 def _station(row: StationRow) -> StationRecord:

@@ -17,7 +17,7 @@ from fanal.registry import Registry
 from fanal.schema import SCHEMA_VERSION
 
 _GROWTH = 65_536  # more than an upgrade adds
-_STEP = 1500  # no divisor of a page: some writes are torn in the middle of one
+_STEP = 3500  # no divisor of a page: some writes are torn in the middle of one
 
 
 def killed(path: Path, limit: int) -> bool:

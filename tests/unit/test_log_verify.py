@@ -63,7 +63,7 @@ def test_a_change_and_its_entry_are_one(fleet, monkeypatch):
     def fail(*_, **__):
         raise RuntimeError
 
-    monkeypatch.setattr(fleet.registry, "_enter", fail)
+    monkeypatch.setattr(fleet.registry, "enter", fail)
     for act in (
         lambda: fleet.registry.revoke(id_of(1), "lost"),
         lambda: fleet.registry.moved(id_of(1), "a", "b"),

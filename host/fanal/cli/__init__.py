@@ -48,6 +48,8 @@ VERBS = {
     "incident": Verb("fanal.cli.incident", "incident_group", "See incidents, and act on them."),
     "decode": Verb("fanal.cli.decode", "decode_command", "Explain a packet, field by field."),
     "power": Verb("fanal.cli.power", "power_command", "Estimate how long a battery lasts."),
+    "log": Verb("fanal.cli.log", "log_group", "Prove what was done, and that nothing changed."),
+    "registry": Verb("fanal.cli.registry", "registry_group", "Export, import and merge."),
     "support": Verb(
         "fanal.cli.support", "support_command", "Pack one file for the person who helps."
     ),
@@ -74,6 +76,7 @@ _EXTRAS = {
     "paho": "listener",
     "httpx": "listener",
     "shamir_mnemonic": "officer",
+    "rfc3161_client": "officer",
     "matplotlib": "plot",
     "bumble": "sim",
     "micropython_run": "sim",

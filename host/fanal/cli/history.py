@@ -55,9 +55,10 @@ def _show(found: "History") -> None:
     for heading in ("When", "What", "Detail"):
         table.add_column(heading, no_wrap=heading != "Detail")
     for line in found.lines:
-        table.add_row(_local(line.at_ms), Text(line.what), Text(line.detail))
+        table.add_row(local_time(line.at_ms), Text(line.what), Text(line.detail))
     console.out().print(table)
 
 
-def _local(at_ms: int) -> str:
+def local_time(at_ms: int) -> str:
+    """Return a time, Unix milliseconds, as this computer's clock tells it."""
     return datetime.fromtimestamp(at_ms / 1000).astimezone().strftime("%Y-%m-%d %H:%M:%S %z")

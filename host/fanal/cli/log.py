@@ -1,0 +1,249 @@
+"""`fanal log`: what was done to the registry, and proof that nothing of it was altered."""
+
+from dataclasses import asdict
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import click
+
+from fanal.cli import console
+from fanal.error import IntegrityError
+
+if TYPE_CHECKING:
+    from fanal.log_verify import Verified
+    from fanal.registry import Registry
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+_EXAMPLES = """\b
+Examples:
+  fanal log verify
+  fanal log checkpoint --out for-the-lawyer.checkpoint
+  fanal log prove 17 --out entry-17.tlog-proof
+"""
+
+
+@click.group(epilog=_EXAMPLES)
+def log_group() -> None:
+    """Check the log of the registry, sign for it, prove one of its entries."""
+
+
+@log_group.command(
+    "verify",
+    epilog="""\b
+Examples:
+  fanal log verify
+  fanal log verify --checkpoint from-the-lawyer.checkpoint
+""",
+)
+@click.option(
+    "--checkpoint", "files", type=_FILE, multiple=True, metavar="FILE",
+    help="A checkpoint that somebody else kept; may be given more than once.",
+)  # fmt: skip
+@console.json_option
+@console.pass_session
+def verify_command(session: console.Session, files: tuple[Path, ...], as_json: bool) -> None:
+    """Check that log and registry are as they were written.
+
+    Everything is computed anew from the entries. An end that was cut off, and an older copy of the
+    whole file, are seen only by a checkpoint kept elsewhere: the newest one that this computer
+    signed is looked up, and those of --checkpoint.
+    """
+    from fanal import anchor
+    from fanal.log_verify import verify
+
+    with _registry(session) as registry:
+        notes = [anchor.read(path) for path in files]
+        notes += anchor.of_log(anchor.default_folder(), registry.origin())
+        found = verify(registry, notes)
+    if as_json:
+        console.print_json({"ok": not found.findings, **asdict(found)})
+    else:
+        _show(found)
+    if found.findings:
+        click.get_current_context().exit(IntegrityError.exit_code)
+
+
+def _show(found: "Verified") -> None:
+    own = found.logs[0]
+    for finding in found.findings:
+        whose = f" [{finding.log}]" if finding.log else ""
+        click.echo(f"{console.mark('fail')}  {finding.sentence}{whose}")
+    if not found.findings:
+        others = f", and {len(found.logs) - 1} logs of other stations" if found.logs[1:] else ""
+        click.echo(f"{console.mark('ok')}  {own.size} entries{others}: nothing was altered.")
+    for remark in found.remarks:
+        click.echo(f"{console.mark('warn')}  {remark}")
+    if not found.anchors:
+        click.echo(
+            f"{console.mark('warn')}  There is no checkpoint outside of the registry: whether its"
+            " end was cut off cannot be seen."
+        )
+
+
+@log_group.command(
+    "checkpoint",
+    epilog="""\b
+Examples:
+  fanal log checkpoint
+  fanal log checkpoint --out for-the-lawyer.checkpoint
+""",
+)
+@click.option("--out", type=_FILE, metavar="FILE", help="Write it to a file too, to hand out.")
+@console.unlock_options
+@console.json_option
+@console.pass_session
+def checkpoint_command(
+    session: console.Session, out: Path | None, passphrase_file: Path | None, as_json: bool
+) -> None:
+    """Sign for the log as it is now.
+
+    The newest checkpoint is kept outside of the registry's folder. Hand one to somebody whom you do
+    not have to trust, now and then: with it they can tell whether anything was altered since. It
+    names the fleet and the station, and no beacon, place or person.
+    """
+    from fanal import anchor, unlocking
+    from fanal.log_checkpoint import checkpoint
+    from fanal.private_file import write_private
+
+    with _registry(session) as registry:
+        opener = console.read_opener(session, passphrase_file)
+        with console.steps() as on_step:
+            on_step("Opening the keyring")
+            station = unlocking.station(session.fleet_dir, opener)
+        signed = checkpoint(registry, station, anchor.default_folder())
+    if out is not None:
+        write_private(out, signed.note.encode())
+    if as_json:
+        console.print_json({"ok": True, **asdict(signed)})
+        return
+    what = "Signed for" if signed.changed else "Signed before for"
+    click.echo(f"{console.mark('ok')}  {what} {signed.size} entries of {signed.origin}")
+    if out is None:
+        console.note("To hand it to somebody: fanal log checkpoint --out FILE")
+
+
+@log_group.command(
+    "prove",
+    epilog="""\b
+Examples:
+  fanal log list
+  fanal log prove 17 --out entry-17.tlog-proof
+""",
+)
+@click.argument("entry", type=int)
+@click.option("--out", type=_FILE, required=True, metavar="FILE", help="Where to write the proof.")
+@click.option("--log", default="", metavar="ORIGIN", help="The log of a station that was merged.")
+@console.json_option
+@console.pass_session
+def prove_command(session: console.Session, entry: int, out: Path, log: str, as_json: bool) -> None:
+    """Write entry number ENTRY with its proof, to be checked without Fanal (docs/log.md).
+
+    Beside FILE, FILE.pem gets the certificates of the station and of the fleet. The file says what
+    the entry says, a place too if it does, and nothing of any other entry.
+    """
+    from fanal.log_proof import prove
+    from fanal.private_file import write_private
+
+    with _registry(session) as registry:
+        proof = prove(registry, entry, log)
+    chain = out.with_name(f"{out.name}.pem")
+    write_private(out, proof.text.encode())
+    write_private(chain, proof.chain.encode())
+    if as_json:
+        told = {"entry": entry, "size": proof.size, "file": str(out), "chain": str(chain)}
+        console.print_json({"ok": True, **told, "content": proof.content.decode()})
+        return
+    click.echo(f"{console.mark('ok')}  Entry {entry} and its proof: {out}")
+    click.echo(proof.content.decode())
+
+
+@log_group.command(
+    "list",
+    epilog="""\b
+Examples:
+  fanal log list
+  fanal log list --from 100 --json
+""",
+)
+@click.option("--from", "start", type=click.IntRange(min=0), default=0, metavar="N",
+              help="Begin with entry N.")  # fmt: skip
+@click.option("--log", default="", metavar="ORIGIN", help="The log of a station that was merged.")
+@console.json_option
+@console.pass_session
+def list_command(session: console.Session, start: int, log: str, as_json: bool) -> None:
+    """Show the entries of the log, oldest first, in this computer's time."""
+    from fanal import log_entry
+    from fanal.error import UsageError
+
+    with _registry(session) as registry:
+        if log not in registry.logs():
+            raise UsageError(f"There is no log {log} here.", "See: fanal log verify --json")
+        entries = [(leaf.number, log_entry.decode(leaf.content))
+                   for leaf in registry.leaves(start, None, log)]  # fmt: skip
+    if as_json:
+        told = [{"entry": number, **fields} for number, fields in entries]
+        console.print_json({"ok": True, "entries": told})
+        return
+    _table(entries)
+
+
+def _table(entries: list[tuple[int, dict[str, Any]]]) -> None:
+    from rich.table import Table
+    from rich.text import Text
+
+    from fanal.beacon_name import shown
+    from fanal.cli.history import local_time
+
+    table = Table(box=None, pad_edge=False)
+    for heading in ("Entry", "When", "What", "Whose", "Detail"):
+        table.add_column(heading, no_wrap=heading != "Detail")
+    for number, fields in entries:
+        whose = shown(fields["beacon"]) if "beacon" in fields else ""
+        if "station" in fields:
+            whose = f"station {fields['station']}"
+        told = (fields["what"], whose, fields.get("detail", ""))
+        table.add_row(str(number), local_time(fields["at_ms"]), *(Text(text) for text in told))
+    console.out().print(table)
+
+
+@log_group.command(
+    "timestamp",
+    epilog="""\b
+Examples:
+  fanal log timestamp --tsa http://tsa.example/tsr --root tsa-root.pem
+""",
+)
+@click.option("--tsa", required=True, metavar="URL", help="The timestamp authority (RFC 3161).")
+@click.option("--root", type=_FILE, metavar="FILE",
+              help="Its root certificate, PEM: the answer is checked against it.")  # fmt: skip
+@click.option("--out", type=_FILE, metavar="FILE", help="Write the answer to a file too.")
+@console.json_option
+@console.pass_session
+def timestamp_command(
+    session: console.Session, tsa: str, root: Path | None, out: Path | None, as_json: bool
+) -> None:
+    """Have an authority say when the newest checkpoint was there at the latest.
+
+    It gets a hash and nothing else. This is the one command of `fanal log` that needs the network.
+    """
+    from fanal.log_timestamp import timestamp
+    from fanal.private_file import write_private
+
+    with _registry(session) as registry:
+        stamped = timestamp(registry, tsa, None if root is None else root.read_bytes())
+    if out is not None:
+        write_private(out, stamped.stamp.token)
+    if as_json:
+        told = {"origin": stamped.stamp.origin, "size": stamped.stamp.size, "at": stamped.at}
+        console.print_json({"ok": True, **told, "checked": stamped.is_checked})
+        return
+    click.echo(f"{console.mark('ok')}  {stamped.stamp.size} entries, at {stamped.at}")
+    if not stamped.is_checked:
+        console.note("Nobody checked who the authority is: give its root certificate by --root.")
+
+
+def _registry(session: console.Session) -> "Registry":
+    from fanal.registry import REGISTRY_FILE, Registry
+
+    return Registry(session.fleet_dir / REGISTRY_FILE)

@@ -1,0 +1,124 @@
+"""`fanal registry`: all records as a file, back again, and those of a station brought in."""
+
+from dataclasses import asdict
+from pathlib import Path
+
+import click
+
+from fanal.cli import console
+from fanal.error import BatchError
+
+_FILE = click.Path(path_type=Path, dir_okay=False)
+
+
+@click.group(
+    epilog="""\b
+Examples:
+  fanal registry export --out station-3.json
+  fanal registry merge station-3.json
+"""
+)
+def registry_group() -> None:
+    """Take the records out, or bring those of a station in."""
+
+
+@registry_group.command(
+    "export",
+    epilog="""\b
+Examples:
+  fanal registry export --out station-3.json
+  fanal registry export --out beacons.csv --format csv
+""",
+)
+@click.option("--out", type=_FILE, required=True, metavar="FILE", help="Where to write it.")
+@click.option(
+    "--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True,
+    help="csv opens in a spreadsheet; both hold everything.",
+)  # fmt: skip
+@console.json_option
+@console.pass_session
+def export_command(session: console.Session, out: Path, form: str, as_json: bool) -> None:
+    """Write all records to a file: beacons with their places, history, log. No key is in it.
+
+    It says which beacon is where: keep it as you keep the registry. Before a station's file goes to
+    the officer, `fanal log checkpoint` signs for it.
+    """
+    from fanal.private_file import write_private
+    from fanal.registry import REGISTRY_FILE, Registry
+    from fanal.registry_copy import export
+
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        data = export(registry, form)
+        beacons = len(registry.beacons())
+    write_private(out, data)
+    if as_json:
+        console.print_json({"ok": True, "file": str(out), "beacons": beacons, "format": form})
+        return
+    click.echo(f"{console.mark('ok')}  {beacons} beacons with all records: {out}")
+    console.note("It says which beacon is where. Keep it from other people.")
+
+
+@registry_group.command(
+    "import",
+    epilog="""\b
+Examples:
+  fanal --fleet ~/fleets/copy registry import exported.json
+""",
+)
+@click.argument("file", type=_FILE)
+@console.json_option
+@console.pass_session
+def import_command(session: console.Session, file: Path, as_json: bool) -> None:
+    """Make a registry from an exported FILE where there is none: exactly what was exported.
+
+    The file is checked first: its log has to say what its records say. For a whole fleet that was
+    lost, keys and all, there is `fanal fleet restore`.
+    """
+    from fanal.registry_import import import_registry
+
+    done = import_registry(file.read_bytes(), session.fleet_dir)
+    if as_json:
+        console.print_json({"ok": True, **asdict(done), "path": str(done.path)})
+        return
+    click.echo(f"{console.mark('ok')}  {done.beacons} beacons, {done.entries} entries: {done.path}")
+    if done.unsigned:
+        click.echo(f"{console.mark('warn')}  Nobody signed for {done.unsigned} entries of its log.")
+
+
+@registry_group.command(
+    "merge",
+    epilog="""\b
+Examples:
+  fanal registry merge station-3.json
+""",
+)
+@click.argument("file", type=_FILE)
+@console.json_option
+@console.pass_session
+def merge_command(session: console.Session, file: Path, as_json: bool) -> None:
+    """Bring the records of a station in, from the FILE that it exported.
+
+    Higher event numbers win, and every revocation counts; histories are united; what contradicts is
+    named and left out (exit code 6). The station's log is kept beside this one. The same file twice
+    changes nothing.
+    """
+    from fanal.registry import REGISTRY_FILE, Registry
+    from fanal.registry_merge import merge
+
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        done = merge(registry, file.read_bytes())
+    if as_json:
+        console.print_json({"ok": not done.conflicts, "changed": done.is_news, **asdict(done)})
+    else:
+        news = f"{len(done.added)} new beacons, {len(done.changed)} changed"
+        what = news if done.is_news else "nothing new"
+        click.echo(f"{console.mark('ok')}  Station {done.station}: {what}")
+        for conflict in done.conflicts:
+            click.echo(f"{console.mark('fail')}  {conflict.sentence}")
+        if done.unsigned:
+            click.echo(
+                f"{console.mark('warn')}  The station did not sign for {done.unsigned} entries of"
+                " its log."
+            )
+    if done.conflicts:
+        click.get_current_context().exit(BatchError.exit_code)

@@ -1,0 +1,68 @@
+"""Make a registry from an exported file: whole, checked, or not at all."""
+
+import secrets
+from dataclasses import dataclass
+from pathlib import Path
+
+from fanal import registry_copy
+from fanal.error import IntegrityError, UsageError
+from fanal.log_verify import verify
+from fanal.private_file import sync_folder
+from fanal.registry import REGISTRY_FILE, Registry
+
+
+@dataclass(frozen=True)
+class Imported:
+    """A registry that was made. beacons, entries: how many; unsigned: entries nobody signed for."""
+
+    path: Path
+    beacons: int
+    entries: int
+    unsigned: int
+
+
+def import_registry(data: bytes, folder: Path) -> Imported:
+    """Make the registry in `folder`, where there must be none. data: an exported file, untrusted.
+
+    Raises UsageError, IntegrityError if its log does not say what its tables say.
+    """
+    path = folder / REGISTRY_FILE
+    if path.exists():
+        raise UsageError(
+            f"There is a registry in {folder} already.",
+            "`fanal registry merge` brings a station's records into it.",
+            code="fleet_exists",
+        )
+    tables = registry_copy.parse(data)
+    folder.mkdir(parents=True, exist_ok=True, mode=0o700)
+    beside = folder / f".{REGISTRY_FILE}.{secrets.token_hex(4)}"
+    try:
+        registry_copy.fill(beside, tables)
+        with Registry(beside) as registry:
+            found = require_unaltered(registry)
+            beacons = len(registry.beacons())
+        beside.rename(path)
+    finally:
+        beside.unlink(missing_ok=True)
+    sync_folder(folder)
+    return Imported(path, beacons, found[0], found[1])
+
+
+def require_unaltered(registry: Registry) -> tuple[int, int]:
+    """Return how many entries the log has, and how many nobody signed for.
+
+    Raises IntegrityError unless log and tables of a registry from a file agree.
+    """
+    try:
+        found = verify(registry)
+        registry.beacons()
+    except Exception as problem:
+        raise IntegrityError("The file holds no whole registry.", code="no_export") from problem
+    if found.findings:
+        raise IntegrityError(
+            f"The file was altered: {found.findings[0].sentence}",
+            "Take it as it was exported; nothing was changed.",
+            code="altered",
+        )
+    own = found.logs[0]
+    return own.size, own.size - own.signed

@@ -1,0 +1,176 @@
+"""A registry as text and back: exactly, and nothing in it that a spreadsheet would run."""
+
+import csv
+import io
+import json
+
+import pytest
+from fanal import registry_copy
+from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError
+from fanal.log_verify import verify
+from fanal.registry import Registry
+from fanal.registry_copy import CSV, JSON, export, parse, to_csv, to_json
+from fanal.registry_import import import_registry
+from fanal.schema import Base
+from hypothesis import given
+from hypothesis import strategies as st
+
+from tests.unit import paper_log
+from tests.unit.paper_log import id_of, signed
+
+FORMS = {JSON: to_json, CSV: to_csv}
+NASTY = ["", "'", "''", "=1+1", "+1", "-1", "@x", "\t=1", " =1", "a\r\nb", '"', ",", ";", "\x00",
+         "0012", "1e5", "＝1", "\ufeff", "\r", "🙂", "None", "null"]  # fmt: skip
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    fleet = paper_log.lived(tmp_path)
+    yield fleet
+    fleet.registry.close()
+
+
+def values(column):
+    kinds = {
+        int: st.integers(-(1 << 63), (1 << 63) - 1),
+        str: st.text(max_size=8) | st.sampled_from(NASTY),
+        bytes: st.binary(max_size=8),
+    }
+    found = kinds[column.type.python_type]
+    return st.none() | found if column.nullable else found
+
+
+def rows(table):
+    return st.lists(st.fixed_dictionaries({c.name: values(c) for c in table.columns}), max_size=3)
+
+
+tables = st.fixed_dictionaries(
+    {t.name: rows(t) for t in Base.metadata.sorted_tables if t.name != "log_node"}
+)
+
+
+@given(tables)
+def test_whatever_is_in_it_comes_back(held):
+    for form in FORMS.values():
+        assert parse(form(held)) == held
+
+
+@given(tables)
+def test_a_spreadsheet_runs_nothing(held):
+    text = to_csv(held).decode()
+    for row in csv.reader(io.StringIO(text, newline="")):
+        for cell in row:
+            assert not cell.strip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_an_import_is_what_was_exported(fleet, tmp_path, form):
+    fleet.registry.moved(id_of(1), "=cmd()", 'the "attic", +1\r\n')
+    signed(fleet, tmp_path)
+    data = export(fleet.registry, form)
+    done = import_registry(data, tmp_path / "new")
+    assert (done.beacons, done.entries, done.unsigned) == (3, 18, 1)
+    with Registry(done.path) as copy:
+        assert verify(copy).findings == ()
+        assert copy.beacons() == fleet.registry.beacons()
+        assert copy.lines() == fleet.registry.lines()
+        with copy.snapshot() as theirs, fleet.registry.snapshot() as ours:
+            held = registry_copy.contents(theirs)
+            assert held == registry_copy.contents(ours)
+        assert FORMS[form](held) == data
+        copy.revoke(id_of(1), "lost")  # it goes on
+        assert verify(copy).findings == ()
+
+
+def test_an_export_is_in_the_log_and_in_itself(fleet):
+    before = fleet.registry.log_size()
+    held = parse(export(fleet.registry))
+    assert len(held["log_leaf"]) == before + 1 == fleet.registry.log_size()
+    assert b'"exported"' in held["log_leaf"][-1]["content"]
+
+
+@pytest.mark.parametrize("form", FORMS)
+def test_a_file_that_was_cut_is_refused(fleet, tmp_path, form):
+    data = export(fleet.registry, form)
+    step = len(data) // 40
+    for length in range(0, len(data) - 2, step):
+        with pytest.raises(FanalError):
+            import_registry(data[:length], tmp_path / "new")
+    assert not list((tmp_path / "new").glob("*")) if (tmp_path / "new").exists() else True
+
+
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [
+        (b'"site": "shelter-3"', b'"site": "shelter-4"'),
+        (b'"newest_event": 3', b'"newest_event": 2'),
+        (b'"reason": "stolen"', b'"reason": "mislaid"'),
+        (b'"state": "retired"', b'"state": "verified"'),
+        (b'"epoch": 0', b'"epoch": 1'), (b'"number": 5', b'"number": 50'),
+        (b'"settings": "{', b'"settings": "{{'),
+    ],
+)  # fmt: skip
+def test_a_file_that_was_altered_is_refused(fleet, tmp_path, old, new):
+    data = export(fleet.registry)
+    assert old in data
+    with pytest.raises(FanalError):
+        import_registry(data.replace(old, new, 1), tmp_path / "new")
+    assert list((tmp_path / "new").iterdir()) == []
+
+
+def changed(**more):
+    return lambda whole: {**whole, **more}
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        changed(fanal="else"), changed(schema=None), changed(schema=True), changed(schema=0),
+        changed(tables={}), changed(tables=[]), lambda _: [], lambda _: {}, lambda _: None,
+        lambda whole: {**whole, "tables": {**whole["tables"], "more": []}},
+        lambda whole: {**whole, "tables": {**whole["tables"], "fleet": [{}]}},
+        lambda whole: {**whole, "tables": {**whole["tables"], "fleet": [1]}},
+        lambda whole: replaced(whole, "epoch", "0"), lambda whole: replaced(whole, "epoch", True),
+        lambda whole: replaced(whole, "epoch", 1 << 63),
+        lambda whole: replaced(whole, "epoch", None),
+        lambda whole: replaced(whole, "certificate", "AA"),
+        lambda whole: replaced(whole, "certificate", "a"),
+        lambda whole: replaced(whole, "id", 1.0),
+    ],
+)  # fmt: skip
+def test_what_is_no_export(fleet, change):
+    whole = json.loads(export(fleet.registry))
+    with pytest.raises(IntegrityError):
+        parse(json.dumps(change(whole)).encode())
+
+
+def replaced(whole, name, value):
+    whole["tables"]["fleet"][0][name] = value
+    return whole
+
+
+@given(
+    st.binary(max_size=200)
+    | st.text(max_size=200).map(lambda text: f"fanal_registry_4{text}".encode())
+)
+def test_any_bytes_are_no_export(data):
+    with pytest.raises(FanalError):
+        parse(data)
+
+
+@pytest.mark.parametrize(("schema", "code"), [(5, "newer"), (3, "older")])
+def test_an_export_of_another_version(fleet, schema, code):
+    for form in FORMS:
+        data = export(fleet.registry, form)
+        for old in (b'"schema": 4', b"fanal_registry_4"):
+            data = data.replace(old, old.replace(b"4", b"%d" % schema), 1)
+        with pytest.raises(EnvironmentFault) as caught:
+            parse(data)
+        assert caught.value.code == code
+
+
+def test_there_is_a_registry_already(fleet, tmp_path):
+    data = export(fleet.registry)
+    import_registry(data, tmp_path / "new")
+    with pytest.raises(UsageError):
+        import_registry(data, tmp_path / "new")

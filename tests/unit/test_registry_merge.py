@@ -1,0 +1,302 @@
+"""Two stations merged: once or twice, in any order, with whatever contradicts."""
+
+import pytest
+from fanal import certificate, log_checkpoint
+from fanal.error import FanalError, IntegrityError
+from fanal.keyring import Station
+from fanal.log_proof import prove
+from fanal.log_verify import verify
+from fanal.registry import RETIRED, Registry, Reservation
+from fanal.registry_copy import contents, export, parse, to_json
+from fanal.registry_import import import_registry
+from fanal.registry_merge import merge
+
+from tests.unit import paper_log
+from tests.unit.paper_fleet import NOW, PaperFleet, officer
+from tests.unit.paper_log import id_of, key_of
+
+
+class Laptop:
+    """A technician's laptop: station `number` of the paper fleet, with a registry of its own."""
+
+    def __init__(self, folder, number, fill=7, seed=None, start=1000):
+        boss = officer(fill)
+        self.number, self.ticks = number, start
+        self.station = Station(number, bytes([number]) * 32, bytes([seed or number]) * 32)
+        of_fleet = certificate.for_fleet(boss.signing_key, NOW)
+        of_station = certificate.to_der(
+            certificate.for_station(
+                number, self.station.signing_key.public_key(), of_fleet, boss.signing_key, NOW
+            )
+        )
+        self.path = folder / f"laptop-{number}-{start}.db"
+        fleet = certificate.to_der(of_fleet)
+        Registry.create(self.path, fleet, {number: of_station}, now_ms=self.now_ms).close()
+        self.registry = Registry(self.path, now_ms=self.now_ms)
+
+    def now_ms(self):
+        self.ticks += 1
+        return self.ticks
+
+    def provision(self, seed, site="depot", mac=None):
+        wanted = Reservation(
+            id_of(seed), key_of(seed), mac or f"02:00:00:00:00:{seed:02x}", "ESP32C3",
+            self.number, site, "", "fixed",
+        )  # fmt: skip
+        self.registry.reserve(wanted)
+        of_station = certificate.from_der(self.registry.station_certificate(self.number))
+        made = certificate.for_beacon(
+            id_of(seed), key_of(seed), of_station, self.station.signing_key, NOW
+        )
+        self.registry.provisioned(
+            id_of(seed), certificate.to_der(made), site=site, place="", profile="fixed", settings={}
+        )
+        return id_of(seed)
+
+    def sign(self):
+        anchors = self.path.with_suffix(".anchors")
+        return log_checkpoint.checkpoint(self.registry, self.station, anchors).note
+
+    def file(self):
+        data = export(self.registry)
+        self.sign()
+        with self.registry.snapshot() as session:
+            return to_json(contents(session)) if data else b""
+
+
+@pytest.fixture
+def office(tmp_path):
+    office = PaperFleet(tmp_path)
+    yield office
+    office.registry.close()
+
+
+@pytest.fixture
+def laptop(tmp_path):
+    laptop = Laptop(tmp_path, 3)
+    yield laptop
+    laptop.registry.close()
+
+
+def state(registry):
+    with registry.snapshot() as session:
+        return contents(session)
+
+
+def codes(done):
+    return [(conflict.code, conflict.beacon_id) for conflict in done.conflicts]
+
+
+def test_what_a_station_did_is_in_the_office(office, laptop):
+    first = laptop.provision(1)
+    second = laptop.provision(2)
+    laptop.registry.verified(first)
+    laptop.registry.record_sighting(first, 4, slot=0, seq=0, t_ms=9, verdict="fresh")
+    laptop.registry.revoke(second, "stolen")
+    done = merge(office.registry, laptop.file())
+    assert (done.station, done.added, done.stations, codes(done)) == (
+        3, sorted([first, second]), [3], [],
+    )  # fmt: skip
+    for beacon_id in (first, second):
+        assert office.registry.find(beacon_id) == laptop.registry.find(beacon_id)
+        assert office.registry.custody(beacon_id) == laptop.registry.custody(beacon_id)
+    after = verify(office.registry)
+    assert after.findings == ()
+    assert [(s.log, s.signed) for s in after.logs[1:]] == [(done.origin, done.entries)]
+    assert done.unsigned == 0
+
+
+def test_twice_is_once(office, laptop):
+    laptop.provision(1)
+    data = laptop.file()
+    assert merge(office.registry, data).is_news
+    before = state(office.registry)
+    again = merge(office.registry, data)
+    assert (again.is_news, again.added, again.changed, again.entries) == (False, [], [], 0)
+    assert state(office.registry) == before
+
+
+def test_two_stations_twice_in_any_order(tmp_path, laptop):
+    other = Laptop(tmp_path, 4, start=5000)
+    for seed, station in ((1, laptop), (2, other), (3, laptop)):
+        station.provision(seed)
+    files = [laptop.file(), other.file()]
+    held = []
+    for order in ([0, 1, 0, 1], [1, 0, 1, 1, 0]):
+        office = PaperFleet(tmp_path)
+        for which in order:
+            merge(office.registry, files[which])
+        held.append(
+            [
+                office.registry.beacons(),
+                [office.registry.custody(b.beacon_id) for b in office.registry.beacons()],
+            ]
+        )
+        assert verify(office.registry).findings == ()
+        assert len(verify(office.registry).logs) == 3
+        office.registry.close()
+    other.registry.close()
+    assert held[0] == held[1]
+
+
+def test_a_later_file_brings_what_is_new_and_an_earlier_one_nothing(office, laptop):
+    first = laptop.provision(1)
+    early = laptop.file()
+    laptop.registry.moved(first, "shelter-3", "attic")
+    laptop.registry.record_sighting(first, 6, slot=0, seq=0, t_ms=9, verdict="fresh")
+    late = laptop.file()
+    merge(office.registry, early)
+    done = merge(office.registry, late)
+    assert (done.added, done.changed) == ([], [first])
+    assert office.registry.find(first) == laptop.registry.find(first)
+    before = state(office.registry)
+    assert not merge(office.registry, early).is_news
+    assert state(office.registry) == before
+
+
+def test_higher_event_numbers_and_every_revocation_win(office, laptop):
+    first, second, third = (laptop.provision(seed) for seed in (1, 2, 3))
+    merge(office.registry, laptop.file())
+    office.ticks = 50_000
+    office.registry.record_sighting(first, 9, slot=0, seq=0, t_ms=9, verdict="fresh")
+    office.registry.revoke(second, "seized")
+    office.registry.moved(third, "office-place", "")
+    laptop.registry.record_sighting(first, 5, slot=0, seq=0, t_ms=9, verdict="fresh")
+    laptop.registry.revoke(third, "lost")
+    laptop.registry.retire(first, "broken")
+    merge(office.registry, laptop.file())
+    found = {b.beacon_id: b for b in office.registry.beacons()}
+    assert (found[first].newest_event, found[first].state) == (9, RETIRED)
+    assert (found[second].revocation.reason, found[third].revocation.reason) == ("seized", "lost")
+    assert found[third].site == "office-place"  # written last
+    assert verify(office.registry).findings == ()
+
+
+def test_a_revocation_of_a_station_comes_along(office, laptop):
+    laptop.registry.revoke_station(3, "copied")
+    merge(office.registry, laptop.file())
+    assert [s.revocation and s.revocation.reason for s in office.registry.stations()] == [
+        None, None, "copied",
+    ]  # fmt: skip
+    assert verify(office.registry).findings == ()
+
+
+def test_a_board_that_got_a_new_identity(office, laptop):
+    first = laptop.provision(1)
+    merge(office.registry, laptop.file())
+    laptop.registry.retire(first, "replaced")
+    second = laptop.provision(2, mac="02:00:00:00:00:01")
+    done = merge(office.registry, laptop.file())
+    assert (codes(done), done.added, done.changed) == ([], [second], [first])
+
+
+def test_what_contradicts_is_named_and_the_rest_is_merged(office, laptop):
+    paper_log.provision(office, 1)  # of station 0
+    paper_log.provision(office, 2)
+    same = laptop.provision(1)  # a copy of it
+    in_use = laptop.provision(8, mac="02:00:00:00:00:02")
+    good = laptop.provision(3)
+    before = office.registry.find(same)
+    done = merge(office.registry, laptop.file())
+    assert codes(done) == [("other_station", same), ("mac_in_use", in_use)]
+    assert done.added == [good]
+    assert office.registry.find(same) == before
+    assert office.registry.find(in_use) is None
+    assert verify(office.registry).findings == ()
+
+
+def test_a_clone_is_named(office, laptop, tmp_path):
+    first = laptop.provision(1)
+    merge(office.registry, laptop.file())
+    office.registry.close()
+    paper_log.sql(office, "UPDATE beacon SET mac = '02:00:00:00:00:99';")
+    office.registry = Registry(office.path, now_ms=office.now_ms)
+    laptop.registry.verified(first)
+    assert codes(merge(office.registry, laptop.file())) == [("clone", first)]
+
+
+def test_an_id_of_another_key_is_named(office, laptop):
+    laptop.registry.reserve(Reservation(id_of(1), key_of(2), None, "ESP32C3", 3, "s", "", "fixed"))
+    paper_log.provision(office, 1)
+    assert codes(merge(office.registry, laptop.file())) == [("id_clash", id_of(1))]
+
+
+def test_a_beacon_that_the_station_did_not_certify_is_named(office, laptop):
+    first = laptop.provision(1)
+    laptop.registry.provisioned(first, b"der", site="s", place="", profile="fixed", settings={})
+    assert codes(merge(office.registry, laptop.file())) == [("chain", first)]
+
+
+def test_another_fleet_or_this_very_station_or_another_key(office, tmp_path):
+    strange = Laptop(tmp_path, 3, fill=40)
+    with pytest.raises(FanalError) as caught:
+        merge(office.registry, strange.file())
+    assert caught.value.code == "other_fleet"
+    strange.registry.close()
+    # its own file, and one of before
+    own = export(office.registry)
+    assert not merge(office.registry, own).is_news
+    office.registry.raise_epoch()
+    assert not merge(office.registry, own).is_news
+    twin = PaperFleet(tmp_path)
+    paper_log.provision(twin, 5)
+    with pytest.raises(FanalError) as caught:
+        merge(office.registry, export(twin.registry))
+    assert caught.value.code == "same_station"
+    twin.registry.close()
+    first, second = Laptop(tmp_path, 3, start=10), Laptop(tmp_path, 3, seed=9, start=20)
+    second.provision(1)
+    merge(office.registry, first.file())
+    done = merge(office.registry, second.file())
+    assert [code for code, _ in codes(done)] == ["station_clash"]
+    assert not done.is_news
+    first.registry.close()
+    second.registry.close()
+
+
+def test_a_station_that_forgot_is_a_fork(office, laptop, tmp_path):
+    laptop.provision(1)
+    early = laptop.file()
+    laptop.provision(2)
+    merge(office.registry, laptop.file())
+    before = state(office.registry)
+    path = import_registry(early, tmp_path / "restored").path
+    with Registry(path, now_ms=laptop.now_ms) as restored:
+        restored.revoke(id_of(1), "lost")
+        with pytest.raises(FanalError) as caught:
+            merge(office.registry, export(restored))
+    assert caught.value.code == "fork"
+    assert state(office.registry) == before
+
+
+def test_an_altered_file_changes_nothing(office, laptop):
+    laptop.provision(1)
+    data = laptop.file()
+    before = state(office.registry)
+    for old, new in ((b'"site": "depot"', b'"site": "other"'), (b"station-3\\n", b"station-4\\n")):
+        assert old in data
+        with pytest.raises(IntegrityError):
+            merge(office.registry, data.replace(old, new, 1))
+    held = parse(data)
+    held["log_leaf"].pop()
+    with pytest.raises(IntegrityError):
+        merge(office.registry, to_json(held))
+    assert state(office.registry) == before
+
+
+def test_what_nobody_signed_for_is_said(office, laptop):
+    laptop.provision(1)
+    assert merge(office.registry, export(laptop.registry)).unsigned == laptop.registry.log_size()
+    laptop.sign()
+    assert merge(office.registry, export(laptop.registry)).unsigned == 1
+
+
+def test_the_log_of_a_station_is_proved_and_verified_here_too(office, laptop):
+    laptop.provision(1)
+    done = merge(office.registry, laptop.file())
+    assert prove(office.registry, 2, done.origin).text.endswith(laptop.sign())
+    anchor = laptop.sign()
+    assert verify(office.registry, [anchor]).findings == ()
+    paper_log.sql(office, "DELETE FROM log_leaf WHERE log != '' AND number = 2;")
+    found = verify(office.registry, [anchor]).findings
+    assert ("missing", done.origin, 2) in [(f.code, f.log, f.entry) for f in found]
