@@ -1,7 +1,8 @@
 """The works of `fanal.sealed_work`: what is done with the fleet's secrets, in a process of its own.
 
 Each gets the open keyring (or the opener, where there is none yet) and what is wanted, and returns
-an answer without any secret that its caller has no need of.
+an answer without any secret that its caller has no need of. What a work needs is imported by it:
+the one that most commands want, a station's keys, is to begin at once.
 """
 
 import json
@@ -12,10 +13,10 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
-from fanal import backup, fleet, officers, secret_process, station
+from fanal import secret_process
 from fanal.error import FanalError
-from fanal.keyring import Keyring, write_private
-from fanal.registry import REGISTRY_FILE, Registry
+from fanal.keyring import Keyring
+from fanal.private_file import write_private
 from fanal.sealed_work import Answer, Opener, failure
 
 _Wanted = dict[str, Any]
@@ -28,6 +29,8 @@ def _unlocked(folder: Path, opener: Opener) -> Keyring:
 
 
 def _init(folder: Path, opener: Opener, _: _Wanted) -> Answer:
+    from fanal import fleet
+
     made = fleet.create(folder, opener.passphrase)
     return Answer({"folder": str(made.folder), "name": made.name, "station": made.station})
 
@@ -64,6 +67,7 @@ def _recipient(folder: Path, opener: Opener, _: _Wanted) -> Answer:
 
 def _enrol(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
     from fanal.hub import enrolment, request
+    from fanal.registry import REGISTRY_FILE, Registry
 
     officer = _unlocked(folder, opener).officer()
     with Registry(folder / REGISTRY_FILE) as registry:
@@ -73,10 +77,14 @@ def _enrol(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 
 
 def _station_request(folder: Path, opener: Opener, _: _Wanted) -> Answer:
+    from fanal import station
+
     return Answer({"line": station.request(folder, opener.passphrase).line})
 
 
 def _station_create(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import station
+    from fanal.registry import REGISTRY_FILE, Registry
     from fanal.station_request import parse
 
     officer = _unlocked(folder, opener).officer()
@@ -88,16 +96,22 @@ def _station_create(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 
 
 def _station_look(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import station
+
     sealed = Path(wanted["file"]).read_bytes()
     return Answer(asdict(station.look(_unlocked(folder, opener), sealed)))
 
 
 def _station_join(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import station
+
     sealed = Path(wanted["file"]).read_bytes()
     return Answer(asdict(station.join(_unlocked(folder, opener), sealed, wanted["fingerprint"])))
 
 
 def _officers(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import officers
+
     open_keyring = _unlocked(folder, opener)
     match wanted["do"]:
         case "add":
@@ -111,6 +125,8 @@ def _officers(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 
 
 def _backup(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import backup
+
     plan = wanted["plan"]
     made = backup.back_up(
         _unlocked(folder, opener), Path(wanted["out"]), passphrase=wanted["passphrase"],
@@ -120,6 +136,8 @@ def _backup(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 
 
 def _restore(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import backup
+
     done = backup.restore(
         Path(wanted["file"]), folder, opener.passphrase, passphrase=wanted["passphrase"],
         words=wanted["words"], state=Path(wanted["state"]),

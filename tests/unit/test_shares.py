@@ -106,8 +106,8 @@ VECTORS = [
       " duckling lying evidence network walnut tactics forget hairy rebound impulse brother survive"
       " clothes stadium mailman rival ocean reward venture always armed unwrap",
       "humidity disease academic agency actress jacket gross physics cylinder solution fake"
-      " mortgage benefit public busy prepare sharp friar change work slow purchase ruler again tricycle"
-      " involve viral wireless mixture anatomy desert cargo upgrade"],
+      " mortgage benefit public busy prepare sharp friar change work slow purchase ruler again"
+      " tricycle involve viral wireless mixture anatomy desert cargo upgrade"],
      "c938b319067687e990e05e0da0ecce1278f75ff58d9853f19dcaeed5de104aae"),
 ]  # fmt: skip
 # of the same, those that have to be refused, and what we say
@@ -117,7 +117,7 @@ REFUSED = [
       " paces beyond phantom capital marvel lips brave detect lunar"], "word 33 of 33"),
     (["theory painting academic academic campus sweater year military elder discuss acne wildlife"
       " boring employer fused large satoshi bundle carbon diagnose anatomy hamster leaves tracks"
-      " paces beyond phantom capital marvel lips facility obtain sister"], "Share 1 was not made by"),
+      " paces beyond phantom capital marvel lips facility obtain sister"], "not made by"),
     (["humidity disease academic always aluminum jewelry energy woman receiver strategy amuse"
       " duckling lying evidence network walnut tactics forget hairy rebound impulse brother survive"
       " clothes stadium mailman rival ocean reward venture always armed unwrap"], "2 are needed"),
