@@ -27,7 +27,7 @@ class Laptop:
         self._adapter = await self.machine.start(
             sys.executable, "-I", script, HOST, self._air_port, NAME, address
         )
-        await self._adapter.wait_until(lambda it: it.out or it.exit_code is not None, _START_S)
+        await self._adapter.wait_until(lambda it: it.out, _START_S)
         assert self._adapter.out == ["hci0"], self._adapter.err
 
     async def unplug(self) -> None:

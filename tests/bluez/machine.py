@@ -40,13 +40,16 @@ class Program:
             self.news.notify_all()
 
     async def wait_until(self, is_so: Any, timeout_s: float) -> None:
-        """Wait for `is_so(self)`, asked at each line and at its end. Raises AssertionError."""
+        """Wait for `is_so(self)`, asked at each line; AssertionError if it ends without."""
+        why = "it ended"
         try:
             async with asyncio.timeout(timeout_s), self.news:
-                await self.news.wait_for(lambda: is_so(self))
+                await self.news.wait_for(lambda: is_so(self) or self.exit_code is not None)
         except TimeoutError:
+            why = f"not within {timeout_s} s"
+        if not is_so(self):
             tail = "\n".join(self.out[-5:] + self.err[-15:])
-            raise AssertionError(f"not within {timeout_s} s; it said:\n{tail}") from None
+            raise AssertionError(f"{why}; it said:\n{tail}")
 
     async def ended(self, timeout_s: float) -> int:
         """Return its exit code, once it has ended by itself."""
