@@ -84,7 +84,7 @@ def provision_command(
     if done.faults:
         click.echo(f"{console.mark('warn')}  The board reports: {', '.join(done.faults)}")
     if is_new:
-        console.note(f"Write {name} on its label.")
+        console.note(f"Write {name} on its label. A hub hears of it by the next `fanal hub enrol`.")
     console.note(f"Next: `fanal verify --port {port}`")
 
 

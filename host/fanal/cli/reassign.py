@@ -49,3 +49,4 @@ def reassign_command(
         click.echo(f"{console.mark('warn')}  It is revoked ({found.revocation.reason})")
     if not done.place:
         console.note("No place is given: responders know the site only. Add one with --place.")
+    console.note("A hub shows it from the next `fanal hub enrol` on.")

@@ -53,4 +53,5 @@ def revoke_command(
     what = "Revoked" if done.changed else "Already revoked, nothing changed"
     click.echo(f"{console.mark('ok')}  {what}: {shown(done.beacon_id)} ({done.reason})")
     if done.changed:
-        console.note("Its alerts are still heard, and shown as REVOKED.")
+        console.note("Its alerts are still heard, and shown as REVOKED; at a hub from the next"
+                     " `fanal hub enrol` on.")  # fmt: skip
