@@ -1,12 +1,14 @@
 """hub.toml: what it may say, and that every mistake is a sentence that names the key alone."""
 
 import re
+import socket
 from pathlib import Path
 
 import pytest
 from fanal.error import EnvironmentFault, UsageError
 from fanal.hub import config, config_files, founding
 from fanal.hub.config import parse
+from fanal.hub.store import Store
 from fanal.sighting import ALERT, DRILL
 
 FOLDER = Path("/srv/hub")
@@ -220,6 +222,16 @@ def test_a_database_with_a_password_is_not_shown():
     held = parse(f"[hub]\ndatabase = 'postgresql://fanal:{SECRET}@db/fanal'", FOLDER)
     assert SECRET in str(held.database)
     assert SECRET not in repr(held)
+
+
+def test_a_database_that_is_away_is_told_with_the_reason_and_no_password():
+    with socket.create_server(("127.0.0.1", 0)) as taken:
+        port = taken.getsockname()[1]
+    with pytest.raises(EnvironmentFault) as caught:
+        Store(f"postgresql://fanal:{SECRET}@127.0.0.1:{port}/fanal")
+    assert f"port {port} failed" in caught.value.sentence
+    assert "\n" not in caught.value.sentence
+    assert SECRET not in caught.value.sentence + caught.value.hint + str(caught.value.__cause__)
 
 
 def test_a_file_that_cannot_be_read(tmp_path):

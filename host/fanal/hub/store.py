@@ -11,11 +11,12 @@ from contextlib import contextmanager
 from typing import Self
 
 from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, update
-from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError
+from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from fanal.error import EnvironmentFault, UsageError
 from fanal.hub.tables import SCHEMA_VERSION, Base, MetaRow, TurnRow
+from fanal.printable import printable
 
 _BUSY_S = 30.0
 BEACONS = "beacons"  # a key of `MetaRow`: whoever watches beacons reads them again when it moves
@@ -157,10 +158,21 @@ def translated() -> Iterator[None]:
     except (DBAPIError, sqlite3.DatabaseError) as problem:
         # the text of a driver's error may quote what was to be written
         raise EnvironmentFault(
-            f"The hub's database cannot be used ({_name(problem)}).",
+            f"The hub's database cannot be used ({_unreached(problem) or _name(problem)}).",
             "Check that it runs, that its disk has room, and that the hub may write to it.",
             code="database",
         ) from problem
+
+
+def _unreached(problem: BaseException) -> str:
+    """Return why no connection was made, "" if there was one: until then nothing of ours is in
+    the text, and libpq never quotes a password."""
+    if not isinstance(problem, OperationalError) or problem.statement is not None:
+        return ""
+    if getattr(problem.orig, "sqlite_errorname", None) is not None:
+        return ""
+    line = str(problem.orig).split("\n")[0].rstrip(".")
+    return printable(line)[:200]
 
 
 def _name(problem: BaseException) -> str:
