@@ -366,6 +366,19 @@ class TestCargo:
         assert order == [sealed(i) for i in (10, 0, 11, 1, 2, 3, 4, 5)]
         outbox.close()
 
+    def test_what_was_not_taken_keeps_its_turn(self, path):
+        outbox = Outbox(path)
+        Cargo(outbox, lambda: 0.0).add(sealed(0))
+        cargo = Cargo(outbox, lambda: 0.0)
+        cargo.add(sealed(10))
+        cargo.add(sealed(11))
+        for expected in (10, 0, 11):
+            for _ in range(3):  # the hub says "not now"
+                ((number, data),) = cargo.next(1 << 20, 1)
+                assert data == sealed(expected)
+            cargo.remove([number])
+        outbox.close()
+
     def test_what_is_fresh_grows_old(self, path):
         now = [0.0]
         outbox = Outbox(path)

@@ -213,6 +213,37 @@ async def test_what_is_new_does_not_wait_behind_a_backlog(folder):
 
 
 @bench_test
+async def test_a_hub_that_asks_for_long_pauses_is_given_less_at_once(folder):
+    async with Bench(folder) as bench:
+        now_s = asyncio.get_running_loop().time
+        bench.relay.cut = down
+        await bench.hear(900, every_s=1.0)
+        await asyncio.sleep(1000)  # none of it is of the last minutes
+        free_s = now_s()
+
+        def answer(delivery: Any) -> Exception | None:
+            nonlocal free_s
+            if now_s() < free_s:
+                return down(free_s - now_s())
+            free_s = now_s() + len(delivery.groups)  # so many seconds for so many groups
+            return None
+
+        bench.relay.mend()
+        bench.relay.answer = answer
+        bench.gateway._sender._sealed_bytes = 160 * 1024
+        while len(bench.payloads()) < 250:
+            await asyncio.sleep(1)
+        for number in range(90_000, 90_010):
+            heard_s = now_s()
+            Scanner.advertise(alert(number))
+            await asyncio.sleep(40)
+            (at_s,) = [at for at, d in bench.relay.taken for g in d.groups
+                       if g.group.frames[0].payload == alert(number)]  # fmt: skip
+            assert at_s - heard_s < 16
+        assert len(bench.outbox) > 100
+
+
+@bench_test
 async def test_while_the_relay_is_down_something_new_is_tried_soon(folder):
     async with Bench(folder) as bench:
         bench.relay.cut = down

@@ -41,7 +41,7 @@ class Cargo:
         self._memory_bytes = 0
         self._next_number = -1
         self._fresh: deque[tuple[int, float]] = deque(maxlen=_MOST_FRESH)
-        self._was_fresh = False
+        self._was_fresh = self._is_fresh = False  # what was taken last; what was given out last
 
     def __len__(self) -> int:
         """Return how many groups wait."""
@@ -78,8 +78,9 @@ class Cargo:
         """Return the groups to send now, in the order of hearing; [] if nothing waits."""
         while self._fresh and self._fresh[0][1] < self._now_s() - _FRESH_S:
             self._fresh.popleft()
-        self._was_fresh = bool(self._fresh) and not self._was_fresh
-        found = self._newest(most_bytes, most) if self._was_fresh else []
+        is_their_turn = bool(self._fresh) and not self._was_fresh
+        found = self._newest(most_bytes, most) if is_their_turn else []
+        self._is_fresh = bool(found)
         return found or self._oldest(most_bytes, most)
 
     def get(self, numbers: Sequence[int]) -> list[Item]:
@@ -115,6 +116,7 @@ class Cargo:
 
     def _let_go(self, numbers: Sequence[int]) -> None:
         gone = set(numbers)
+        self._was_fresh = self._is_fresh  # what was not taken has its turn again
         self._fresh = deque((f for f in self._fresh if f[0] not in gone), maxlen=_MOST_FRESH)
         for number in gone & self._memory.keys():
             self._forget(number)

@@ -25,6 +25,7 @@ CONNECTED, DOWN, UNTRIED = "connected", "down", "untried"
 
 _LEAST_SEALED_BYTES = 8 * 1024
 _QUICK_S = 1.0
+_BUSY_S = 5.0  # how long a hub may ask to be left alone after one delivery
 _PATIENCE_S = 30.0
 _SLOWEST_BYTES_PER_S = 2500  # of a network that is worth waiting for
 _SOON_S = (5.0, 15.0)  # of the last try, if something new was heard while the relay is down
@@ -160,3 +161,6 @@ class Sender:
         self._not_before_s = now_s + self._backoff.wait_s(asked_s)
         if asked_s is not None:
             self._soon_s = self._not_before_s
+            # it asks for longer the more it was given, and what is new waits for as long
+            change = min(1.0, _BUSY_S / max(asked_s, 1.0)) / 2
+            self._sealed_bytes = max(_LEAST_SEALED_BYTES, int(self._sealed_bytes * change))
