@@ -214,8 +214,28 @@ def test_strangers_together_have_a_bound_and_the_fleets_own_are_not_in_it(hub):
     assert [type(answer) for answer in answers] == [Taken, Taken, Crowded, Crowded, Crowded]
     assert isinstance(inbox.take([incoming(own.heard(*frames(500, first=5000)))])[0], Taken)
     assert isinstance(inbox.take([incoming(own.heard(*frames(500, first=6000)))])[0], Taken)
-    (crowded,) = inbox.take([incoming(own.heard(*frames(1, first=7000)))])
-    assert crowded.is_enrolled
+
+
+def test_the_fleets_own_bring_days_at_once_and_what_is_new_passes_the_rest(hub):
+    inbox, own = Inbox(hub.store, hub.opener, LIMITS), PaperListener(9)
+    hub.confirm(own)
+
+    def answer(groups, frames_each, first, now_ms=T0):
+        sealed = [own.group(frames(frames_each, first=first + n * 500)) for n in range(groups)]
+        return inbox.take([incoming(own.delivery(T0, sealed), now_ms)])[0]
+
+    for first in range(0, 600 * 20 + 500, 2500):
+        assert isinstance(answer(5, 500, first), Taken)
+    crowded = answer(5, 1, 100_000)
+    assert (type(crowded), crowded.is_enrolled) == (Crowded, True)
+    assert isinstance(answer(0, 0, 0), Taken), "a sign of life"
+    taken = [answer(1, 1, 200_000 + n) for n in range(100)]
+    assert [type(one) for one in taken].count(Taken) == 30  # a tenth, each costs two
+    assert taken[-1].is_enrolled
+    assert isinstance(answer(1, 1, 300_000, T0 + 4001), Taken)
+    ready_ms = T0 + int(1000 * crowded.retry_after_s)
+    assert isinstance(answer(5, 1, 400_000, ready_ms - 100), Crowded)
+    assert isinstance(answer(5, 1, 400_000, ready_ms + 1), Taken)
 
 
 def test_a_delivery_larger_than_a_bucket_is_not_shut_out_for_ever(hub):
@@ -235,6 +255,15 @@ def test_groups_of_whom_nothing_is_taken_are_not_even_opened(hub):
     for n in range(5):
         inbox.take([incoming(one.heard(*frames(61, first=100 * n)))])
     assert opened == [1]
+
+
+def test_what_waited_long_is_marked_and_what_goes_on_is_not(hub, inbox):
+    one = PaperListener(1)
+    long_ago = frames(2, first=10, t_ms=T0 - 100_000)
+    sealed = [one.group(long_ago), one.group(frames(1)), one.group(long_ago + frames(1, first=20))]
+    inbox.take([incoming(one.delivery(T0, sealed)), Incoming(one.heard(*frames(1, 90)), "", T0,
+                                                             held_ms=100_000)])  # fmt: skip
+    assert [row.is_late for row in rows(hub, InboxRow)] == [True, False, False, True]
 
 
 def test_empty_deliveries_are_not_free(hub):

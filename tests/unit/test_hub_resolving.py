@@ -25,7 +25,7 @@ from fanal_protocol import keys
 from sqlalchemy import event, func, select, update
 
 from tests.unit.paper_beacon import T0, PaperBeacon, heard
-from tests.unit.paper_listener import KEYS, PaperHub
+from tests.unit.paper_listener import KEYS, PaperHub, PaperListener
 from tests.unit.paper_story import BEACONS as STORY_BEACONS
 from tests.unit.paper_story import LISTENERS, SENT_MS, story, told
 
@@ -161,6 +161,19 @@ def test_two_workers_that_take_turns_come_to_the_same(hub, deliveries, undisturb
     finish(workers[0])
     hub.now_ms = SENT_MS
     assert told(hub.store) == undisturbed
+
+
+def test_what_is_heard_now_does_not_wait_behind_what_waited_for_days(hub):
+    old, new = PaperListener(1), PaperListener(2)
+    beacon, other = hub.beacons[:2]
+    sealed = [old.group([heard(beacon.alert(1, 2 * n), T0 + 2000 * n)]) for n in range(100)]
+    take(hub, old.delivery(SENT_MS, sealed), new.heard(heard(other.alert(1), SENT_MS)))
+    one = worker(hub)
+    assert one.step() == 64
+    assert {row.beacon for row in rows(hub, IncidentRow)} == {beacon.id, other.id}
+    finish(one)
+    (row,) = [row for row in rows(hub, IncidentRow) if row.beacon == beacon.id]
+    assert (row.sightings, row.replays, row.first_heard_ms, row.age_s) == (100, 0, T0, 198)
 
 
 def test_the_turn_is_kept_while_its_worker_lives_and_left_when_it_goes(hub):

@@ -30,6 +30,8 @@ from fanal.hub.placed import columns
 from fanal.hub.store import Store
 from fanal.hub.tables import InboxRow, ListenerRow, ReceivedRow
 
+LATE_MS = 60_000  # what was heard longer ago does not hold up what is heard now
+
 _REPEATED_WITHIN_MS = 10_000  # a gateway that seals nothing says the same several times
 _MOST_KEY = 200  # characters, see `tables.ListenerRow`
 
@@ -143,7 +145,9 @@ class Inbox:
             )  # fmt: skip
         for i, one in arrivals:
             one.is_enrolled = one.listener in enrolled
-            crowded = self._caps.check(one.listener, one.is_enrolled, one.received_ms)
+            crowded = self._caps.check(
+                one.listener, one.is_enrolled, one.received_ms, len(one.sealed)
+            )
             if crowded is not None:
                 answers[i] = crowded
                 continue
@@ -151,7 +155,7 @@ class Inbox:
                 _put_groups(one, self._opener.groups(one.mark, one.sealed))
             # what was opened costs too, also if nothing was in it
             cost = max(one.frames, 1 + len(one.sealed))
-            self._caps.charge(one.listener, one.is_enrolled, cost, one.received_ms)
+            self._caps.charge(one.listener, one.is_enrolled, cost, one.received_ms, len(one.sealed))
 
     def _keep_groups(
         self, session: Session, arrivals: Sequence[_Arrival], taken: dict[int, Taken]
@@ -218,10 +222,12 @@ def _row(mark: Postmark, opened: OpenedGroup, arrival: _Arrival) -> dict[str, An
         last_ms = min(received_ms, heard_ms + frame.last_ms - frame.first_ms)
         return [frame.payload.hex(), heard_ms, last_ms, frame.count, frame.rssi_dbm]
 
+    frames = [reckoned(frame) for frame in opened.group.frames]
     return {
+        "is_late": all(heard_ms < received_ms - LATE_MS for _, heard_ms, *_ in frames),
         "listener": arrival.listener, "received_ms": received_ms,
         **columns(opened.group.position),
-        "frames": [reckoned(frame) for frame in opened.group.frames],
+        "frames": frames,
     }  # fmt: skip
 
 
@@ -233,7 +239,7 @@ def _foreign(item: IncomingForeign) -> _Arrival:
     payload = item.payload[: MOST_PAYLOAD_BYTES + 1]  # what is longer stays wrong, and bounded
     content = hashlib.sha256(f"{listener}\n{window}\n{payload.hex()}".encode()).hexdigest()
     frame = [payload.hex(), item.received_ms, item.received_ms, 1, item.rssi_dbm]
-    row = {"listener": listener, "received_ms": item.received_ms, **columns(None),
+    row = {"is_late": False, "listener": listener, "received_ms": item.received_ms, **columns(None),
            "frames": [frame]}  # fmt: skip
     return _Arrival(listener, item.received_ms, groups=[(content, row)], frames=1)
 

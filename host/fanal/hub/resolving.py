@@ -4,6 +4,9 @@ The work is done in memory, and written in one transaction that also empties the
 nothing is held up while frames are resolved, and nothing is done twice or half. The transaction
 begins by taking the turn. If somebody else had it meanwhile, or if anything fails, all that this
 worker knows is stale: it is dropped, and made again from the database.
+
+The order is that of receipt, but what waited for long on its way comes after what did not: a
+volunteer's days without a network must not hold up an alert. Nothing hangs on the order but that.
 """
 
 import secrets
@@ -247,7 +250,7 @@ def _advance(session: Session, mind: Mind, taking: Taking) -> dict[str, int]:
 _INBOX = (
     select(InboxRow.id, InboxRow.listener, InboxRow.received_ms, InboxRow.latitude,
            InboxRow.longitude, InboxRow.accuracy_m, InboxRow.source, InboxRow.frames)
-    .order_by(InboxRow.id).limit(_MOST_GROUPS)
+    .order_by(InboxRow.is_late, InboxRow.id).limit(_MOST_GROUPS)
 )  # fmt: skip
 
 

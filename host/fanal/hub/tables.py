@@ -155,12 +155,15 @@ class ListenerRow(Placed, Base):
 class InboxRow(Placed, Base):
     """A group that was opened and is not resolved yet, in the order of its receipt.
 
-    frames: [[payload hex, heard_ms, last_heard_ms, count, rssi_dbm or null], ...].
+    frames: [[payload hex, heard_ms, last_heard_ms, count, rssi_dbm or null], ...]. is_late: it
+    waited so long at its listener or a broker that it comes after those that did not.
     """
 
     __tablename__ = "inbox"
+    __table_args__ = (Index("inbox_in_turn", "is_late", "id"),)
 
     id: Mapped[int] = mapped_column(primary_key=True, autoincrement=True)
+    is_late: Mapped[bool] = mapped_column(default=False)
     listener: Mapped[str] = mapped_column(String(200))
     received_ms: Mapped[int]
     frames: Mapped[list[Any]] = mapped_column(JSON)
