@@ -202,7 +202,7 @@ class Mqtt:
         self._alive()
         if len(payload) + len(topic.encode()) + _OVERHEAD_BYTES > self._most_packet_bytes:
             raise MqttRefused(f"{self._host} takes no message of that size.", code="size")
-        life_s = max(1, _LIFE_S - int(held_s))
+        life_s = max(1, _LIFE_S - round(held_s))
         told = _properties(PacketTypes.PUBLISH, MessageExpiryInterval=life_s)
         sent = self._alive().publish(topic, payload, 1, properties=told)
         # paho's thread passes answers on through the loop: none comes before we wait for it
