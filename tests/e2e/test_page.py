@@ -11,6 +11,7 @@ import pytest
 import uvicorn
 from axe_playwright_python.sync_playwright import Axe
 from fanal.hub import accounts, actions, sessions
+from fanal.hub.tables import IncidentRow
 from fanal.hub.web.app import create_app
 from playwright.sync_api import Page, expect, sync_playwright
 
@@ -130,6 +131,7 @@ def tab_to(page, what, most=60):
 
 def test_everything_is_done_by_keyboard_alone(opened, web, made):
     page = opened(None, "/login")
+    expect(page.get_by_label("Name")).to_be_focused()
     page.keyboard.type("Duty")
     page.keyboard.press("Tab")
     page.keyboard.type(PASSWORD)
@@ -256,6 +258,23 @@ def test_a_focus_whose_place_is_gone_is_not_lost(opened, web, made):
     actions.acknowledge(web.store, made["alert"], "guest")
     expect(page.get_by_role("button", name="Acknowledge")).to_have_count(0)
     assert page.evaluate("document.activeElement.id") == "main"
+
+
+def test_what_is_an_open_alert_only_now_is_said(opened, web, made):
+    page = opened("duty")
+    expect(page.locator("#link-state")).to_have_text("Live.")
+    add_incident(web.store, "3H0V5TZ1", 78, kind="DRILL")
+    expect(page.locator("#announce")).to_have_text("New DRILL: van-2")
+    with web.store.writing(shows=True) as session:
+        session.get_one(IncidentRow, made["drill"]).kind = "ALERT"  # it is acknowledged
+    expect(page.locator(f"#incident-{made['drill']}")).to_contain_text("ALERT")
+    expect(page.locator("#alarm")).to_have_text("")
+    with web.store.writing(shows=True) as session:
+        session.get_one(IncidentRow, made["drill"]).state = "open"
+    expect(page.locator("#alarm")).to_have_text("New ALERT: shelter-3, room 12")
+    with web.store.writing(shows=True) as session:
+        session.get_one(IncidentRow, made["closed"]).state = "open"
+    expect(page.locator("#alarm")).to_have_text("New ALERT: van-2")
 
 
 def test_an_alert_elsewhere_is_said_on_an_incidents_own_page(opened, web, made):

@@ -109,13 +109,14 @@
     ahead_ms = Number(at.now) - Date.now();
     root.dataset.offset = at.offset;
     const was = ranks();
+    const wasOpen = openAlerts();
     const hadFocus = main.contains(document.activeElement);
     morph(main, content);
     document.title = fresh.title;
     const footer = document.querySelector("footer");
     morph(footer, fresh.querySelector("footer"));
     if (hadFocus && !main.contains(document.activeElement)) main.focus({ preventScroll: true });
-    announce(was);
+    announce(was, wasOpen);
     tick();
   }
 
@@ -130,11 +131,18 @@
     return found;
   }
 
-  function announce(was) {
+  // And an alert of a list that was none, or not open: a drill turns out to be one, one is reopened.
+  function openAlerts() {
+    return new Set(Array.from(main.querySelectorAll(".incident[data-alarm]"), (node) => node.id));
+  }
+
+  function announce(was, wasOpen) {
+    const opened = openAlerts();
     const alarms = [];
     const others = [];
     for (const node of main.querySelectorAll("[data-rank]")) {
-      if (Number(node.dataset.rank) <= (was.get(group(node)) || 0)) continue;
+      const isOld = Number(node.dataset.rank) <= (was.get(group(node)) || 0);
+      if (isOld && (!opened.has(node.id) || wasOpen.has(node.id))) continue;
       (node.dataset.alarm ? alarms : others).push(node.dataset.alarm || node.dataset.announce);
     }
     if (alarms.length) document.getElementById("alarm").textContent = alarms.join(". ");
