@@ -249,6 +249,47 @@ def test_a_beacon_of_another_station_needs_the_officer(
     assert "1 beacon of another station cannot be recognised here" in result.stderr
 
 
+def test_what_may_be_a_replay_is_marked_until_a_newer_event(
+    fleet: PaperFleet, beacon: PaperBeacon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fanal.registry import Registry
+
+    with Registry(tmp_path / REGISTRY_FILE) as registry:
+        registry.raise_epoch({beacon.id: 1})
+    play(monkeypatch, [heard(beacon.alert(1)), heard(beacon.alert(2))])
+    result = listen("--seconds", "0.5", "--json")
+    events = {one["event"]: one["marks"] for one in json.loads(result.stdout)["events"]}
+    assert events == {1: ["may_be_replay"], 2: []}
+
+
+def test_what_may_be_a_replay_is_said_to_a_person(
+    fleet: PaperFleet, beacon: PaperBeacon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    from fanal.registry import Registry
+
+    with Registry(tmp_path / REGISTRY_FILE) as registry:
+        registry.raise_epoch({beacon.id: 1})
+    play(monkeypatch, [heard(beacon.alert(1))])
+    assert "MAY BE A REPLAY" in listen("--until", "alert", "--seconds", "20").stdout
+
+
+def test_a_registry_from_yesterday_is_noticed(
+    fleet: PaperFleet, beacon: PaperBeacon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    yesterday = (tmp_path / REGISTRY_FILE).read_bytes()
+    play(monkeypatch, [heard(beacon.alert(1))])
+    first = listen("--until", "alert", "--seconds", "20")
+    assert "MAY BE A REPLAY" not in first.stdout
+    assert "copied back" not in first.stderr
+    (tmp_path / REGISTRY_FILE).write_bytes(yesterday)
+    play(monkeypatch, [heard(beacon.alert(1)), heard(beacon.alert(2))])
+    result = listen("--seconds", "0.5", "--jsonl")
+    told = [json.loads(line) for line in result.stdout.splitlines()]
+    marks = {one["event"]: one["marks"] for one in told if one["type"] == "sighting"}
+    assert marks == {1: ["may_be_replay"], 2: []}
+    assert "copied back" in result.stderr
+
+
 @pytest.mark.parametrize("retired", [False, True])
 def test_a_revoked_beacon_is_an_alert_and_marked(
     fleet: PaperFleet, beacon: PaperBeacon, tmp_path: Path, monkeypatch: pytest.MonkeyPatch,
