@@ -126,6 +126,22 @@ async def until(is_so) -> None:
             await asyncio.sleep(0.001)
 
 
+async def test_a_gpsd_that_gives_no_place_is_named_after_a_while():
+    now = [1000.0]
+    locator = Gpsd("127.0.0.1:1", now_s=lambda: now[0])
+    assert locator.trouble() == Fixed().trouble() == ""
+    async with followed(locator):
+        await asyncio.sleep(0)
+        now[0] += 29
+        assert locator.trouble() == ""
+        now[0] += 2
+        assert "127.0.0.1:1" in locator.trouble()
+        locator._take(line())
+        assert locator.trouble() == ""
+        now[0] += 61
+        assert "gpsd" in locator.trouble()
+
+
 async def test_it_follows_a_gpsd():
     async with PaperGpsd(b'{"class":"VERSION"}\n', b"\xff\n", line(), b'{"class":"TPV"') as gpsd:
         now = [100.0]

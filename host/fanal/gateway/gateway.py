@@ -106,6 +106,7 @@ class Gateway:
             self._radio_kind, self._radio_reason, None if age_ms is None else age_ms // 1000,
             len(self._cargo), self._cargo.is_spilling, self._sender.state,
             "" if reason is None else f"{reason.sentence} {reason.hint}".strip(), self._dropped(),
+            self._locator.trouble(),
         )  # fmt: skip
 
     @property

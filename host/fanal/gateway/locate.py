@@ -29,6 +29,9 @@ class Locator(Protocol):
     def position(self) -> Position | None:
         """Return where it is now, None if nobody knows."""
 
+    def trouble(self) -> str:
+        """Return a sentence if a place is wanted and nobody knows it, else ""."""
+
     async def run(self) -> None:
         """Keep that up to date until cancelled."""
 
@@ -42,6 +45,10 @@ class Fixed:
     def position(self) -> Position | None:
         """Return the place."""
         return self._position
+
+    def trouble(self) -> str:
+        """Return ""."""
+        return ""
 
     async def run(self) -> None:
         """There is nothing to do, for ever."""
@@ -59,6 +66,7 @@ class Gpsd:
         self._host, self._port = host.strip("[]"), int(port)
         self._now_s = now_s or (lambda: asyncio.get_running_loop().time())
         self._last: tuple[float, Position] | None = None
+        self._since_s: float | None = None
 
     def position(self) -> Position | None:
         """Return the position of the last minute."""
@@ -66,8 +74,20 @@ class Gpsd:
             return None
         return self._last[1]
 
+    def trouble(self) -> str:
+        """Say that there is no position, once gpsd had time to give one."""
+        if self._since_s is None or self._now_s() - self._since_s < _SILENT_S:
+            return ""
+        if self.position() is not None:
+            return ""
+        return (
+            f"There is no place from gpsd at {self._host}:{self._port}: what is heard is passed on"
+            " without one. Look whether it runs and its receiver sees the sky."
+        )
+
     async def run(self) -> None:
         """Follow gpsd, whether it is there or not, until cancelled."""
+        self._since_s = self._now_s()
         while True:
             with suppress(OSError, ValueError, TimeoutError):
                 await self._follow()

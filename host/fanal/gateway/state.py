@@ -16,6 +16,7 @@ class State:
     radio: HEARING, QUIET or DEAF, with its reason. advert_age_s: since any Bluetooth was heard,
     None if never. waiting: groups; is_spilling: some of them in memory only. relay: CONNECTED, DOWN
     or UNTRIED, with its reason. dropped: by name, since the start, as in `envelope.Health`.
+    place_reason: why a place that is wanted is not known, or "".
     """
 
     radio: str
@@ -26,11 +27,12 @@ class State:
     relay: str
     relay_reason: str
     dropped: Mapping[str, int] = field(default_factory=dict)
+    place_reason: str = ""
 
     @property
-    def kind(self) -> tuple[str, str, bool]:
+    def kind(self) -> tuple[str, str, bool, str]:
         """What a person should be told of when it changes."""
-        return self.radio, self.relay, self.is_spilling
+        return self.radio, self.relay, self.is_spilling, self.place_reason
 
     @property
     def is_fine(self) -> bool:
@@ -60,6 +62,8 @@ class State:
                 "There is no room on the disk: what is heard is kept in memory, and a cut of power"
                 " would lose it."
             )
+        if self.place_reason:
+            found.append(self.place_reason)
         return found
 
     def as_object(self) -> dict[str, Any]:
