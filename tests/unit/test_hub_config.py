@@ -7,6 +7,7 @@ from pathlib import Path
 import pytest
 from fanal.error import EnvironmentFault, UsageError
 from fanal.hub import config, config_files, founding
+from fanal.hub.channel_config import is_loopback
 from fanal.hub.config import parse
 from fanal.hub.store import Store
 from fanal.sighting import ALERT, DRILL
@@ -185,12 +186,12 @@ def test_every_address_is_no_address_for_a_link(bind):
 
 @pytest.mark.parametrize("bind", ["127.0.0.1:0", "127.9.9.9:80", "[::1]:8060", "localhost:1"])
 def test_this_computer_alone_needs_no_tls(bind):
-    assert config.is_loopback(parse(f"[hub]\nbind = '{bind}'", FOLDER).host)
+    assert is_loopback(parse(f"[hub]\nbind = '{bind}'", FOLDER).host)
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1.example", "localhost.example", "0", "", "0.0.0.0"])
 def test_what_only_looks_like_this_computer(host):
-    assert not config.is_loopback(host)
+    assert not is_loopback(host)
 
 
 def test_the_command_line_comes_first():

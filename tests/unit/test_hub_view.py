@@ -7,7 +7,7 @@ import pytest
 from fanal.error import UsageError
 from fanal.hub import actions, export, view
 from fanal.hub.actions import ActionError
-from fanal.hub.incident_record import rfc3339
+from fanal.hub.incident_record import as_json, rfc3339
 from fanal.hub.tables import CrumbRow, SignatureRow
 from sqlalchemy import event
 
@@ -53,7 +53,7 @@ def objects(value):
 
 @both
 def test_kind_is_in_every_object_and_no_key_is_in_any(store, full):
-    found = view.as_json(view.incident(store, full, with_evidence=True))
+    found = as_json(view.incident(store, full, with_evidence=True))
     text = json.dumps(found)
     small = ({"latitude", "longitude", "accuracy_m", "source"}, {"items", "next"},
              {"rid", "status", "signature"})  # fmt: skip
@@ -65,7 +65,7 @@ def test_kind_is_in_every_object_and_no_key_is_in_any(store, full):
 
 
 def test_evidence_is_for_those_who_ask_for_it(store, full):
-    plain = json.dumps(view.as_json(view.incident(store, full)))
+    plain = json.dumps(as_json(view.incident(store, full)))
     for proof in (b"s" * 64, b"r" * 8, bytes(8)):
         assert proof.hex() not in plain
     shown = view.incident(store, full, with_evidence=True)
@@ -74,7 +74,7 @@ def test_evidence_is_for_those_who_ask_for_it(store, full):
 
 
 def test_every_time_is_there_twice_and_both_are_the_same(store, full):
-    for one in objects(view.as_json(view.incident(store, full))):
+    for one in objects(as_json(view.incident(store, full))):
         for name in [name for name in one if name.endswith("_ms")]:
             text, number = one[name.removesuffix("_ms")], one[name]
             assert (text is None) == (number is None)

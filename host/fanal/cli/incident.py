@@ -72,12 +72,13 @@ def list_command(
     """Show incidents, the newest received first. Each line begins with what kind it is."""
     from fanal.cli import incident_rows
     from fanal.hub import view
+    from fanal.hub.incident_record import as_json as as_object
 
     with open_store(hub) as store:
         page = view.incidents(store, view.Filter(states, kinds), before, limit)
         counts = view.counts(store)
     if as_json:
-        rows = view.as_json(page.items)
+        rows = as_object(page.items)
         console.print_json({"ok": True, "incidents": rows, "next": page.next, "counts": counts})
         return
     incident_rows.print_list(page.items)
@@ -108,11 +109,12 @@ def show_command(number: int, sightings: int, hub: Path, as_json: bool) -> None:
     """
     from fanal.cli import incident_rows
     from fanal.hub import view
+    from fanal.hub.incident_record import as_json as as_object
 
     with open_store(hub) as store:
         found = view.incident(store, number, limit=sightings)
     if as_json:
-        console.print_json({"ok": True, **view.as_json(found)})
+        console.print_json({"ok": True, **as_object(found)})
     else:
         incident_rows.print_one(found)
 

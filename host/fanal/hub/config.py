@@ -124,7 +124,7 @@ def parse(text: str, folder: Path, overrides: Mapping[str, str] | None = None) -
                 Limits() if limits is None else _limits(limits))  # fmt: skip
 
 
-def host_and_port(bind: str) -> tuple[str, int] | None:
+def _host_and_port(bind: str) -> tuple[str, int] | None:
     """Return host and port of "127.0.0.1:8060" or "[::1]:8060", None if it is neither."""
     try:
         parts = urlsplit(f"//{bind}")
@@ -136,7 +136,7 @@ def host_and_port(bind: str) -> tuple[str, int] | None:
     return parts.hostname, port
 
 
-def require_guarded(host: str, *, has_tls: bool, behind_proxy: bool) -> None:
+def _require_guarded(host: str, *, has_tls: bool, behind_proxy: bool) -> None:
     """Raise UsageError if passwords would cross a network in the clear."""
     if not (is_loopback(host) or has_tls or behind_proxy):
         raise UsageError(
@@ -154,7 +154,7 @@ def _hub(
     escalation: Escalation,
     limits: Limits,
 ) -> Config:
-    where = host_and_port(table.text("bind", DEFAULT_BIND))
+    where = _host_and_port(table.text("bind", DEFAULT_BIND))
     if where is None:
         raise table.wrong("bind", "is written as address:port, such as 127.0.0.1:8060")
     host, port = where
@@ -162,7 +162,7 @@ def _hub(
     if (cert is None) != (key is None):
         raise table.wrong("tls_cert", "goes with hub.tls_key: set both or none")
     behind_proxy = table.flag("behind_proxy", False)
-    require_guarded(host, has_tls=cert is not None, behind_proxy=behind_proxy)
+    _require_guarded(host, has_tls=cert is not None, behind_proxy=behind_proxy)
     if host in _ANY and not table.has("public_url"):
         raise table.wrong("public_url", f"is needed, since bind is {host}: how is the hub reached?")
     shown = f"[{host}]" if ":" in host else host
@@ -198,17 +198,3 @@ def _limits(table: Table) -> Limits:
     )  # fmt: skip
     table.done()
     return limits
-
-
-__all__ = [
-    "Broker",
-    "Channel",
-    "Config",
-    "Escalation",
-    "Limits",
-    "host_and_port",
-    "is_loopback",
-    "load",
-    "parse",
-    "require_guarded",
-]

@@ -5,7 +5,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from fanal.hub import view
-from fanal.hub.incident_record import rfc3339
+from fanal.hub.incident_record import as_json, rfc3339
 from fanal.hub.store import Store
 
 _PAGE = 500
@@ -31,8 +31,8 @@ def incident(store: Store, incident_id: int) -> Export:
     now_ms = store.now_ms()
     body: dict[str, Any] = {"kind": found.kind, "fanal": "incident", "version": 1,
                             "made_ms": now_ms, "made": rfc3339(now_ms)}  # fmt: skip
-    told = view.as_json(found)
+    told = as_json(found)
     del told["close_reasons"]  # of the page, not of the incident
-    body |= {**told, "sightings": view.as_json(sightings)}
+    body |= {**told, "sightings": as_json(sightings)}
     text = json.dumps(body, ensure_ascii=True, indent=1)
     return Export(found.kind, len(sightings), text.encode("ascii") + b"\n")

@@ -12,7 +12,6 @@ from sqlalchemy.orm import Session
 
 from fanal import beacon_name
 from fanal.error import FanalError, UsageError
-from fanal.hub.listener_health import HealthChange, watch_health
 from fanal.hub.placed import fixed_place_of, place_of
 from fanal.hub.store import Store, touch
 from fanal.hub.tables import ListenerRow
@@ -175,16 +174,3 @@ def _listener(row: ListenerRow) -> Listener:
 def position_of(row: ListenerRow) -> Position | None:
     """Return where a listener is: as the officer said, else as it says, None if nobody did."""
     return fixed_place_of(row) or place_of(row)
-
-
-__all__ = [
-    "HealthChange",
-    "Listener",
-    "ListenerError",
-    "enrol",
-    "forget",
-    "listed",
-    "place",
-    "position_of",
-    "watch_health",
-]

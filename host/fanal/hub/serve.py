@@ -20,7 +20,7 @@ from fastapi import FastAPI
 
 from fanal.envelope import Opener
 from fanal.error import EnvironmentFault, FanalError
-from fanal.hub import accounts, escalation, keys, listeners
+from fanal.hub import accounts, escalation, keys
 from fanal.hub import config as configuration
 from fanal.hub.channels import senders
 from fanal.hub.config import Config
@@ -30,6 +30,7 @@ from fanal.hub.hub import Hub
 from fanal.hub.inbox import Inbox
 from fanal.hub.intake import Intake
 from fanal.hub.keys import HubKeys
+from fanal.hub.listener_health import watch_health
 from fanal.hub.notices import Notices
 from fanal.hub.resolving import Resolving
 from fanal.hub.store import Store
@@ -148,7 +149,7 @@ class Worker:
             self._store, self._config.escalation.after_s, now_ms,
             changed=self._notices.incident_changed,
         )  # fmt: skip
-        for change in listeners.watch_health(
+        for change in watch_health(
             self._store, now_ms, self._notices.listener_changed, self._awake_since_ms
         ):
             self._say(f"Listener {change.name}: {change.what}.")

@@ -25,7 +25,6 @@ from fanal.hub.incident_record import (
     Signature,
     TrailPoint,
 )
-from fanal.hub.incident_record import as_json as as_json
 from fanal.hub.place import HeardAt
 from fanal.hub.placed import place_of
 from fanal.hub.store import Store
