@@ -202,6 +202,14 @@ def test_the_hubs_own_absence_is_nobodys_silence(enrolled):
     assert watch(enrolled, now + SILENT_AFTER_MS, awake_since_ms=now - 1) == [SILENT]
 
 
+def test_a_worker_that_starts_is_no_word_from_a_listener_that_is_silent(enrolled):
+    now = T0 + 10 * SILENT_AFTER_MS
+    assert watch(enrolled, now) == [SILENT]
+    assert watch(enrolled, now + 1, awake_since_ms=now) == []
+    hear(enrolled, at_ms=now + 2)
+    assert watch(enrolled, now + 3, awake_since_ms=now) == [HEARD_AGAIN]
+
+
 def test_strangers_alarm_nobody(store):
     for number in range(50):
         hear(store, f"{number:064x}", radio="deaf", is_lost=True)

@@ -70,7 +70,9 @@ def _watched(session: Session, *, for_update: bool = False) -> list[ListenerRow]
 def _changes(row: ListenerRow, now_ms: int, awake_since_ms: int) -> list[str]:
     """Return what is news about an enrolled listener."""
     found = []
-    since_ms = max(row.last_received_ms, row.enrolled_ms or 0, awake_since_ms)
+    since_ms = max(row.last_received_ms, row.enrolled_ms or 0)
+    if row.silent_since_ms is None:  # a worker that starts is no word from one that is silent
+        since_ms = max(since_ms, awake_since_ms)
     is_silent = not row.key.startswith(_FOREIGN) and (
         row.is_lost or now_ms - since_ms > SILENT_AFTER_MS
     )
