@@ -16,7 +16,6 @@ from types import FrameType
 from typing import Any
 
 import uvicorn
-from fastapi import FastAPI
 
 from fanal.envelope import Opener
 from fanal.error import EnvironmentFault, FanalError
@@ -204,7 +203,7 @@ def _listening(host: str, port: int) -> socket.socket:
         ) from None
 
 
-def _uvicorn(app: FastAPI, config: Config) -> uvicorn.Config:
+def _uvicorn(app: Any, config: Config) -> uvicorn.Config:
     # log_level: what strangers send that is no HTTP fills no disk
     return uvicorn.Config(
         app, log_config=None, log_level="error", access_log=False, server_header=False, ws="none",
