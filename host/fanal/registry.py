@@ -245,6 +245,8 @@ def _clashes(
             "Provision it there, or wipe it first.",
             code="other_station",
         )
+    if row is None:
+        _require_trusted_station(session, wanted.station)
     other = None if row is not None else _active_on(session, wanted.mac)
     if other is not None and not replace:
         before = shown_id(other.id)
@@ -254,6 +256,17 @@ def _clashes(
             code="mac_in_use",
         )
     return row, other
+
+
+def _require_trusted_station(session: Session, number: int) -> None:
+    told = session.get(StationRevocationRow, number)
+    if told is not None:
+        raise Clash(
+            f"Station {number} was revoked ({told.reason}): it makes no new beacons.",
+            "Ask to be another station, from a new folder: `fanal station request`.",
+            4,
+            code="station_revoked",
+        )
 
 
 def revoked(beacon: Beacon) -> Clash:

@@ -209,6 +209,8 @@ class _Merging:
             session.add(row)
             self.done.added.append(row.id)
         is_changed = self._unite(row, told) | self._revoke(row, revoked)
+        if is_new:
+            self._distrust(session, row)
         session.flush()
         lines = self._history(session, row, history)
         if is_changed and not is_new:
@@ -289,6 +291,20 @@ class _Merging:
         else:
             row.revocation.at_ms = told["at_ms"]
         return True
+
+    def _distrust(self, session: Session, row: BeaconRow) -> None:
+        """Revoke a beacon that nobody knew before its station was revoked.
+
+        The date in its certificate says nothing: whoever has the laptop wrote it. It is watched all
+        the same, since it may hang on a wall.
+        """
+        station = session.get_one(StationRow, row.station)
+        if station.revocation is None or row.revocation is not None:
+            return
+        reason = f"not known before its station {station.number} was revoked"
+        row.revocation = RevocationRow(at_ms=self.at, reason=reason)
+        said = f"{shown(row.id)}: it was {reason}; it is revoked too."
+        self.done.conflicts.append(Conflict("station_revoked", said, row.id))
 
     def _history(self, session: Session, row: BeaconRow, history: list[dict[str, Any]]) -> int:
         """Add the lines that are not there yet; return how many."""

@@ -181,6 +181,23 @@ def test_a_revocation_of_a_station_comes_along(office, laptop):
     assert verify(office.registry).findings == ()
 
 
+def test_what_nobody_knew_before_its_station_was_revoked_is_not_trusted(office, laptop):
+    known = laptop.provision(1)
+    merge(office.registry, laptop.file())
+    office.registry.revoke_station(3, "laptop stolen")
+    late = laptop.provision(2)  # its certificate says any date that the thief likes
+    data = laptop.file()
+    assert codes(merge(office.registry, data)) == [("station_revoked", late)]
+    again = merge(office.registry, data)
+    assert (again.conflicts, again.added, again.changed) == ([], [], [])
+    marks = {one.beacon_id: one.revocation.reason for one in office.registry.watched()}
+    assert marks == {known: "its station 3 was revoked: laptop stolen",
+                     late: "not known before its station 3 was revoked"}  # fmt: skip
+    assert office.registry.find(known).revocation is None
+    assert verify(office.registry).findings == ()
+    assert office.registry.moved(known, "shelter", "")
+
+
 def test_a_board_that_got_a_new_identity(office, laptop):
     first = laptop.provision(1)
     merge(office.registry, laptop.file())

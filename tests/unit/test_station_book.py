@@ -87,6 +87,11 @@ def test_beacons_of_a_revoked_station_stay_in_service_and_are_marked(fleet):
     assert marks["AAAAAAA3"].reason == "lost"
     assert fleet.registry.find("AAAAAAA2").revocation is None
     assert fleet.registry.moved("AAAAAAA2", "shelter", "")
+    late = Reservation("AAAAAAA4", b"\x04" * 32, None, "esp32", 7, "depot", "", "fixed")
+    for attempt in (fleet.registry.check, fleet.registry.reserve):
+        with pytest.raises(Clash) as caught:
+            attempt(late)
+        assert (caught.value.code, caught.value.exit_code) == ("station_revoked", 4)
 
 
 def test_a_restored_registry_knows_up_to_where_all_is_old(fleet):
