@@ -258,11 +258,15 @@ async def test_an_officer_enrols_a_listener_and_a_responder_does_not(web, made):
         assert (row.name, row.enrolled_by) == ("roof", "chief")
 
 
-async def test_the_last_word_of_a_stranger_is_not_taken_for_its_health_now(web):
+async def test_the_last_word_of_a_listener_is_not_taken_for_its_health_now(web):
     for number, age_ms in ((1, 301_000), (2, 299_000)):
         add_listener(web.store, f"{number:02x}" * 32,
                      last_received_ms=NOW_MS - age_ms)  # fmt: skip
-    assert text_of(await read(web, "/listeners")).count("that was its last word") == 1
+    # enrolled, and the hub itself was away
+    add_listener(web.store, "03" * 32, name="gate", last_received_ms=NOW_MS - 301_000)
+    text = text_of(await read(web, "/listeners"))
+    assert text.count("that was its last word") == 2
+    assert text.count("nobody watches for its silence") == 1
 
 
 # long lists
