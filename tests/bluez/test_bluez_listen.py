@@ -79,7 +79,8 @@ async def test_a_filter_that_looks_at_the_data_lets_two_of_an_address_through(
     hearing.filters_by_data = True
     sender, ears = await sent_to(laptop, world, "active", 5)
     assert addresses(ears.heard()) == addresses(sender.sent)
-    assert 10 <= len(ears.heard()) < 15
+    # of the last unit one may still wait for the next frame; the scan may have restarted in one
+    assert 9 <= len(ears.heard()) < 15
 
 
 async def test_a_passive_scan_brings_every_frame(laptop, world):
