@@ -8,6 +8,12 @@ _PROPERTY = "budget"
 _WIDTH = 40
 
 
+@pytest.fixture(autouse=True)
+def _own_state(tmp_path_factory, monkeypatch):
+    """What a command keeps in the user's state folder stays in this test."""
+    monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state", numbered=True)))
+
+
 @pytest.fixture
 def budget(record_property):
     """Return a function that notes a figure for the end of the run, and fails beyond its limit.

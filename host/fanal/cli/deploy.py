@@ -129,6 +129,7 @@ def deploy_command(
             done = _run(chosen, bench, batch, is_all=is_all, watch=watch, as_json=as_json)
         finally:
             files = _finish(batch, sheet, path)
+            _sign(path, station)
         _report(batch, done, files, as_json)
     ctx.exit(_exit_code(done))
 
@@ -169,6 +170,17 @@ def _station(session: console.Session, passphrase_file: Path | None) -> "Station
     with console.steps() as on_step:
         on_step("Opening the keyring")
         return unlocking.station(session.fleet_dir, opener)
+
+
+def _sign(path: Path, station: "Station") -> None:
+    """Sign for what was entered into the log, while the keyring is open."""
+    from fanal import anchor
+    from fanal.log_checkpoint import checkpoint_or_why
+    from fanal.registry import Registry
+
+    with Registry(path) as registry:
+        if why := checkpoint_or_why(registry, station, anchor.default_folder()):
+            console.note(why)
 
 
 def _name(name: str) -> str:

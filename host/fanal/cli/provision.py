@@ -54,8 +54,9 @@ def provision_command(
     If it is interrupted, by a cable, a cut of power or Ctrl-C, run it again: it goes on where it
     stopped. Run on a provisioned beacon, it changes what differs and nothing else.
     """
-    from fanal import unlocking
+    from fanal import anchor, unlocking
     from fanal.board_link import BoardLink
+    from fanal.log_checkpoint import checkpoint_or_why
     from fanal.provision import Request, provision
     from fanal.registry import PROVISIONED, REGISTRY_FILE, Registry
     from fanal.serial_port import find_port
@@ -73,6 +74,8 @@ def provision_command(
             with BoardLink(port, on_waiting=console.ask_for_reset) as board:
                 done = provision(board, station, registry, request, on_step=on_step)
         is_new = done.changed and registry.custody(done.beacon_id)[-1].what == PROVISIONED
+        if why := checkpoint_or_why(registry, station, anchor.default_folder()):
+            console.note(why)
     if as_json:
         console.print_json({"ok": True, "port": port, **asdict(done)})
         return
