@@ -212,6 +212,13 @@ def test_a_session_ends_with_what_it_rests_on(store, chief, change):
     assert sessions.find(store, here.token) is None
 
 
+def test_a_session_that_was_left_over_is_no_login_of_a_disabled_user(store, chief):
+    begun = sessions.begin(store, chief)
+    with store.writing() as session:
+        session.get_one(UserRow, "chief").is_disabled = True
+    assert sessions.find(store, begun.token) is None
+
+
 def test_whoever_is_checked_while_the_password_changes_does_not_get_in(store, chief):
     """A check takes a while: what it rested on may be gone when the session begins."""
     checked = accounts.check(store, "chief", PASSWORD)

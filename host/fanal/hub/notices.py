@@ -77,9 +77,8 @@ class Notices:
                  {"id": uuid.uuid4().hex, "content": content})  # fmt: skip
 
     def _wants(self, channel: Channel, row: IncidentRow) -> bool:
-        level = 0 if row.kind == sighting.TEST else row.escalation
         is_news = not row.is_replay and row.state != DONE
-        return is_news and row.kind in channel.kinds and channel.level <= level
+        return is_news and row.kind in channel.kinds and channel.level <= row.escalation
 
     def _queue_incident(
         self, session: "Session", channel: Channel, row: IncidentRow, why: str,
