@@ -16,7 +16,8 @@ class Receipt:
     """How a Heard came to a hub. listener: its key; received_ms: when it came in.
 
     last_ms, count: when this payload was heard last at that listener, and how often.
-    position: of the listener, None if it does not say.
+    position: of the listener, None if it does not say. is_hearsay: when it was heard is the word
+    of a stranger, and long ago.
     """
 
     listener: str
@@ -24,6 +25,7 @@ class Receipt:
     last_ms: int
     count: int = 1
     position: Position | None = None
+    is_hearsay: bool = False
 
 
 @dataclass(frozen=True, slots=True)

@@ -27,6 +27,10 @@ _WAITING_PER_MINUTE = 240
 _WAITING_MOST = 20_000
 
 
+# by (beacon id, event): (t_ms, slot, seq) each
+Lines = Mapping[tuple[str, int], Sequence[tuple[int, int, int]]]
+
+
 class Seen(NamedTuple):
     """A slot of an event as it was seen before a restart, within one half hour of the clock.
 
@@ -54,7 +58,7 @@ class Resolver:
     def __init__(
         self,
         watched: Iterable[EventKeys],
-        lines: Mapping[tuple[str, int], Sequence[tuple[int, int, int]]] | None = None,
+        lines: Lines | None = None,
         *,
         window: int = WINDOW,
         behind: int = 1,
@@ -80,14 +84,17 @@ class Resolver:
     def watch(
         self,
         watched: Iterable[EventKeys],
-        lines: Mapping[tuple[str, int], Sequence[tuple[int, int, int]]] | None = None,
+        lines: Lines | None = None,
+        hearsay: Lines | None = None,
     ) -> None:
-        """Watch more beacons, as when made; what waited for them comes with the next search."""
-        of_beacon: dict[str, dict[int, list[Entry]]] = {}
-        for (beacon_id, event), entries in (lines or {}).items():
-            of_beacon.setdefault(beacon_id, {})[event] = [Entry(*entry) for entry in entries]
+        """Watch more beacons, as when made; what waited for them comes with the next search.
+
+        hearsay: of `lines`, what had `Receipt.is_hearsay` instead.
+        """
+        held, said = _by_beacon(lines or {}), _by_beacon(hearsay or {})
         for anchor in watched:
-            for added in self._watch.add(anchor, of_beacon.get(anchor.beacon_id, {})):
+            own = anchor.beacon_id
+            for added in self._watch.add(anchor, held.get(own, {}), said.get(own, {})):
                 self._woken.extend(self._waiting_for(added))
         self._unsearched.update(self._waiting.groups)
 
@@ -195,8 +202,8 @@ class Resolver:
         if self._waiting.remove(heard.payload):
             self.counts["found_later"] += 1
         seq = slot.unmasked(found.q, slot.mask(event.keys.rid_key, of_slot))
-        later_began_ms = event.beacon.later_began_ms(event.number)
-        verdict = event.line.judge(Entry(heard.t_ms, of_slot, seq), later_began_ms)
+        is_hearsay = heard.receipt is not None and heard.receipt.is_hearsay
+        verdict = event.judge(Entry(heard.t_ms, of_slot, seq), is_hearsay)
         if verdict.kind != REPLAY and event.number > event.beacon.newest:
             for added in self._watch.advance(event):
                 queue.extend(self._waiting_for(added))
@@ -215,7 +222,7 @@ class Resolver:
             left=verdict.left,
             rssi_dbm=heard.rssi_dbm,
             t_ms=heard.t_ms,
-            began_ms=event.line.began_ms(),
+            began_ms=event.began_ms(),
             receipt=heard.receipt,
         )
         return [sighting, *self._pages.sighted(event.keys, sighting)]
@@ -261,6 +268,13 @@ class Resolver:
             else:
                 self.counts[_COUNTED[type(outcome)]] += 1
         return outcomes
+
+
+def _by_beacon(lines: Lines) -> dict[str, dict[int, list[Entry]]]:
+    found: dict[str, dict[int, list[Entry]]] = {}
+    for (beacon_id, event), entries in lines.items():
+        found.setdefault(beacon_id, {})[event] = [Entry(*entry) for entry in entries]
+    return found
 
 
 _COUNTED = {PageMatched: "pages", SignatureVerified: "signatures", CrumbFound: "crumbs"}

@@ -1,6 +1,7 @@
 """What resolved frames do to incidents, rule by rule."""
 
 import pytest
+from fanal.envelope import Group, Health, HeardFrame, Postmark
 from fanal.heard import Heard
 from fanal.hub import actions, escalation
 from fanal.hub.inbox import Inbox, Incoming, Taken
@@ -450,3 +451,62 @@ def test_an_incident_a_day_long_is_reckoned_from_what_is_remembered(scene):
 def test_a_stranger_with_a_true_beacons_root_of_another_fleet_opens_nothing(scene):
     scene.hear(heard(PaperBeacon(1, root=bytes(32)).alert(1), T0), scene.alert(0))
     assert scene.incident.sightings == 1
+
+
+class Liar(PaperListener):
+    """A stranger who hears a true alert and says that it was hours ago, or in another age."""
+
+    def lie(self, scene, heard_now, back_ms):
+        at_ms = heard_now.t_ms
+        frame = HeardFrame(heard_now.payload, 0, 0, 1, -60)
+        clocks = (self.sealer.listener, "f" * 16)
+        group = self.sealer.group(Group(*clocks, 0, 0, (frame,), self.position))
+        mark = Postmark(*clocks, back_ms, 0, Health("hearing"))
+        scene.hub.now_ms = at_ms
+        (answer,) = scene.inbox.take([Incoming(self.sealer.delivery(mark, [group]), "", at_ms)])
+        assert answer.groups == 1
+        scene.resolve()
+
+
+@pytest.mark.parametrize("back_ms", [45_000, 36_000_000, 1 << 52])
+@pytest.mark.parametrize("when", ["first", "between", "restart"])
+def test_a_stranger_who_backdates_an_alert_spoils_nothing(scene, back_ms, when):
+    """Or all that is heard after it would look delayed, as replays are."""
+    scene.hub.confirm(scene.one)
+    liar = Liar(3)
+    ages = [0, 4, 6, 8, 60]
+    if when != "first":
+        scene.hear(scene.alert(ages.pop(0)))
+    liar.lie(scene, scene.alert(0 if when == "first" else 2), back_ms)
+    if when == "restart":
+        scene.resolving.release()
+        scene.resolving = Resolving(scene.hub.store, scene.hub.keys, "two")
+    for age_s in ages:
+        scene.hear(scene.alert(age_s))
+    own = [row for row in scene.rows(SightingRow) if row.listener == scene.one.key]
+    assert [row.verdict for row in own] == ["fresh"] * 5
+    row = scene.incident
+    assert (row.is_confirmed, row.is_replay, row.last_heard_ms) == (True, False, T0 + 60_000)
+    assert (row.first_heard_ms, row.sightings, row.replays) == (T0, 5, 1)
+
+
+def test_an_event_is_not_over_because_a_stranger_says_that_the_next_began_long_ago(scene):
+    scene.hub.confirm(scene.one)
+    scene.hear(scene.alert(0))
+    Liar(3).lie(scene, scene.alert(4, event=2), 36_000_000)
+    scene.hear(scene.alert(10))
+    own = [row for row in scene.rows(SightingRow) if row.listener == scene.one.key]
+    assert [row.verdict for row in own] == ["fresh", "fresh"]
+
+
+def test_what_an_honest_stranger_brings_hours_later_still_counts(scene):
+    """Its own order, its own replays, and no more than once each."""
+    hours = T0 + 6 * 3600_000
+    scene.hear(scene.alert(0), scene.alert(2), scene.alert(2000), received_ms=hours)
+    scene.hear(scene.alert(2), scene.alert(0, late_s=3600), by=scene.two, received_ms=hours + 1000)
+    verdicts = [(row.listener == scene.one.key, row.verdict) for row in scene.rows(SightingRow)]
+    assert verdicts == [
+        (True, "fresh"), (True, "fresh"), (True, "fresh"), (False, "duplicate"), (False, "replay"),
+    ]  # fmt: skip
+    row = scene.incident
+    assert (row.first_heard_ms, row.last_heard_ms, row.began_ms) == (T0, T0 + 2000_000, T0)

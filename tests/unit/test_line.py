@@ -293,3 +293,15 @@ def test_what_is_no_entry_is_misuse(entry):
 
 def test_an_empty_line_has_not_begun():
     assert Line().began_ms() is None
+
+
+@given(histories, near, st.none() | st.integers(-DAY_MS, DAY_MS))
+def test_a_glance_sees_what_a_verdict_would_be_and_moves_nothing(history, entry, began_ms):
+    line = Line()
+    for one in history:
+        line.judge(one)
+    held, before = line.entries(), line.began_ms()
+    kind = line.glance(entry, began_ms)
+    assert (line.entries(), line.began_ms()) == (held, before)
+    judged = line.judge(entry, began_ms)
+    assert kind == (REPLAY if judged.left else judged.kind)

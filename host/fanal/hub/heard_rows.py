@@ -12,6 +12,7 @@ from sqlalchemy import Row, delete, func, select, tuple_, update
 from sqlalchemy.orm import Session
 
 from fanal.heard import Heard, Receipt
+from fanal.hub.hearsay import is_hearsay
 from fanal.hub.new_rows import insert_new
 from fanal.hub.placed import columns, place_of
 from fanal.hub.tables import HeardRow, IncidentRow, ListenerRow, SignatureRow
@@ -117,7 +118,8 @@ def _columns() -> Any:
         HeardRow.last_heard_ms, HeardRow.received_ms, HeardRow.count.label("times"),
         HeardRow.rssi_dbm, HeardRow.latitude, HeardRow.longitude, HeardRow.accuracy_m,
         HeardRow.source, HeardRow.beacon,
-    )  # fmt: skip
+        ListenerRow.enrolled_ms,
+    ).outerjoin(ListenerRow, ListenerRow.key == HeardRow.listener)  # fmt: skip
 
 
 def _is_alert_of(rid: bytes) -> Any:
@@ -127,5 +129,7 @@ def _is_alert_of(rid: bytes) -> Any:
 
 
 def _heard(row: Row[Any]) -> Heard:
-    receipt = Receipt(row.listener, row.received_ms, row.last_heard_ms, row.times, place_of(row))
+    is_said = is_hearsay(row.heard_ms, row.received_ms, row.enrolled_ms is not None)
+    receipt = Receipt(row.listener, row.received_ms, row.last_heard_ms, row.times, place_of(row),
+                      is_said)  # fmt: skip
     return Heard(row.payload, row.rssi_dbm, row.heard_ms, "", receipt)

@@ -17,13 +17,23 @@ from fanal.error import IntegrityError
 from fanal.event_keys import EventKeys
 from fanal.hub import heard_rows
 from fanal.hub.anchors import MOST_BEHIND
+from fanal.hub.hearsay import is_hearsay
 from fanal.hub.keys import open_anchor
 from fanal.hub.store import BEACONS
-from fanal.hub.tables import BeaconRow, IncidentRow, MetaRow, SightingRow, SignatureRow
+from fanal.hub.tables import (
+    BeaconRow,
+    IncidentRow,
+    ListenerRow,
+    MetaRow,
+    SightingRow,
+    SignatureRow,
+)
 from fanal.hub.taking import Taking
 from fanal.pages import NEAR_MS
 from fanal.resolver import Resolver, Seen
 from fanal.waiting import KEPT_MS
+
+_Lines = dict[tuple[str, int], list[tuple[int, int, int]]]
 
 _AT_ONCE = 500  # beacons, between two signs of life
 
@@ -89,7 +99,9 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
         alive()
         some = watched[at : at + _AT_ONCE]
         names = {one.beacon_id for one in some}
-        resolver.watch(some, {event: held for event, held in lines.items() if event[0] in names})
+        held, said = ({event: found for event, found in one.items() if event[0] in names}
+                      for one in lines)  # fmt: skip
+        resolver.watch(some, held, said)
     resolver.recall(_seen(session, now_ms))
     first = Taking(resolver)
     for heards in heard_rows.waiting(session, now_ms):
@@ -104,20 +116,25 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
     return Mind(resolver, anchors, newest, known, first, damaged)
 
 
-def _lines(session: Session) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
-    """Return what is held as genuine of the events that can still be resolved, as it joined."""
-    found: dict[tuple[str, int], list[tuple[int, int, int]]] = defaultdict(list)
+def _lines(session: Session) -> tuple[_Lines, _Lines]:
+    """Return what is held as genuine of the events that can still be resolved, as it joined.
+
+    Second what of that is hearsay.
+    """
+    lines: tuple[_Lines, _Lines] = (defaultdict(list), defaultdict(list))
     rows = session.execute(
         select(SightingRow.beacon, SightingRow.event, SightingRow.heard_ms, SightingRow.slot,
-               SightingRow.seq)
+               SightingRow.seq, SightingRow.received_ms, ListenerRow.enrolled_ms)
         .join(BeaconRow, BeaconRow.id == SightingRow.beacon)
+        .outerjoin(ListenerRow, ListenerRow.key == SightingRow.listener)
         .where(SightingRow.event >= BeaconRow.anchor_event,
                SightingRow.verdict.in_((FRESH, LATE)))
         .order_by(SightingRow.id)
     )  # fmt: skip
-    for beacon, event, heard_ms, slot, seq in rows:
-        found[beacon, event].append((heard_ms, slot, seq))
-    return dict(found)
+    for beacon, event, heard_ms, slot, seq, received_ms, enrolled_ms in rows:
+        is_said = is_hearsay(heard_ms, received_ms, enrolled_ms is not None)
+        lines[is_said][beacon, event].append((heard_ms, slot, seq))
+    return lines
 
 
 def _seen(session: Session, now_ms: int) -> list[Seen]:

@@ -25,11 +25,12 @@ from fanal.event_keys import EventKeys
 from fanal.heard import Heard, Receipt
 from fanal.hub import heard_rows
 from fanal.hub.anchors import LATE_MS, due
+from fanal.hub.hearsay import is_hearsay
 from fanal.hub.incidents import Changed, Incidents
 from fanal.hub.keys import seal_anchor
 from fanal.hub.recall import Mind, enrolment, recall
 from fanal.hub.store import Store, take_turn, touch
-from fanal.hub.tables import BeaconRow, InboxRow, ReceivedRow, TurnRow
+from fanal.hub.tables import BeaconRow, InboxRow, ListenerRow, ReceivedRow, TurnRow
 from fanal.hub.taking import Taking
 from fanal.position import Position
 from fanal.sighting import Sighting
@@ -249,7 +250,9 @@ def _advance(session: Session, mind: Mind, taking: Taking) -> dict[str, int]:
 
 _INBOX = (
     select(InboxRow.id, InboxRow.listener, InboxRow.received_ms, InboxRow.latitude,
-           InboxRow.longitude, InboxRow.accuracy_m, InboxRow.source, InboxRow.frames)
+           InboxRow.longitude, InboxRow.accuracy_m, InboxRow.source, InboxRow.frames,
+           ListenerRow.enrolled_ms)
+    .outerjoin(ListenerRow, ListenerRow.key == InboxRow.listener)
     .order_by(InboxRow.is_late, InboxRow.id).limit(_MOST_GROUPS)
 )  # fmt: skip
 
@@ -263,7 +266,8 @@ def _take(taking: Taking, rows: Sequence[Row[Any]]) -> list[int]:
         if row.latitude is not None:
             at = Position(row.latitude, row.longitude, row.accuracy_m, row.source)
         for payload, heard_ms, last_ms, count, rssi_dbm in row.frames:
-            receipt = Receipt(row.listener, row.received_ms, last_ms, count, at)
+            is_said = is_hearsay(heard_ms, row.received_ms, row.enrolled_ms is not None)
+            receipt = Receipt(row.listener, row.received_ms, last_ms, count, at, is_said)
             taking.take(Heard(bytes.fromhex(payload), rssi_dbm, heard_ms, "", receipt))
         done.append(row.id)
         if time.monotonic() > until_s:
