@@ -139,14 +139,26 @@ def append(session: Session, log: str, contents: Iterable[bytes]) -> None:
 
     An alert has to be written down whatever was done to the log; `log_verify` says what was.
     """
-    size, read = size_of(session, log), reader(session, log)
-    for size, content in enumerate(contents, size):  # noqa: B020 - the log grows
-        nodes = merkle.appended(size, merkle.leaf_hash(content), read)
-        leaf = {"log": log, "number": size, "content": content, "hash": nodes[0].hash}
-        session.execute(insert(LogLeafRow).values(leaf))
-        for level, number, found in nodes[1:]:
-            session.merge(LogNodeRow(log=log, level=level, number=number, hash=found))
-        session.flush()
+    size, kept = size_of(session, log), reader(session, log)
+    new: dict[tuple[int, int], bytes] = {}
+    leaves = []
+
+    def read(level: int, number: int) -> bytes:
+        return new.get((level, number)) or kept(level, number)
+
+    for number, content in enumerate(contents, size):
+        leaf = merkle.leaf_hash(content)
+        leaves.append({"log": log, "number": number, "content": content, "hash": leaf})
+        new |= {(node[0], node[1]): node.hash for node in merkle.appended(number, leaf, read)}
+    nodes = [
+        {"log": log, "level": level, "number": number, "hash": found}
+        for (level, number), found in new.items()
+        if level
+    ]
+    if leaves:
+        session.execute(insert(LogLeafRow), leaves)
+    if nodes:
+        session.execute(insert(LogNodeRow).prefix_with("OR REPLACE"), nodes)
 
 
 def told(row: BeaconRow | StationRow | FleetRow) -> dict[str, Any]:
