@@ -47,7 +47,8 @@ _SET = ("chip", "site", "place", "profile", "settings")
 class Conflict:
     """A record of the file that contradicts this registry, and was left out.
 
-    code: id_clash, clone, mac_in_use, other_station, chain, station_clash.
+    code: id_clash, clone, mac_in_use, other_station, chain, station_clash; or station_revoked: it
+    was taken in, and revoked.
     """
 
     code: str
