@@ -136,7 +136,8 @@ class Worker:
         while not self._stop.is_set():
             try:
                 work()
-                self._tell(name, None)
+                if not self._stop.is_set():  # to be told to stop is no recovery
+                    self._tell(name, None)
             except Exception as problem:  # noqa: BLE001 - a part that ends would end in silence
                 self._tell(name, _sentence(problem))
             self._stop.wait(_WATCH_EVERY_S)
