@@ -16,8 +16,8 @@ class Receipt:
     """How a Heard came to a hub. listener: its key; received_ms: when it came in.
 
     last_ms, count: when this payload was heard last at that listener, and how often.
-    position: of the listener, None if it does not say. is_hearsay: when it was heard is the word
-    of a stranger, and long ago.
+    position: of the listener, None if it does not say. is_hearsay: when it was heard is a
+    word that may be wrong, see `fanal.hub.hearsay`.
     """
 
     listener: str

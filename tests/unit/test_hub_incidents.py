@@ -490,6 +490,22 @@ def test_a_stranger_who_backdates_an_alert_spoils_nothing(scene, back_ms, when):
     assert (row.first_heard_ms, row.sightings, row.replays) == (T0, 5, 1)
 
 
+def test_a_listener_of_the_fleet_whose_clock_was_wrong_for_years_spoils_nothing(scene):
+    """It heard something, was switched off, and learnt the time only then."""
+    scene.hub.confirm(scene.one, scene.two)
+    scene.two.wall_error_ms = -T0
+    kept = scene.two.group([scene.alert(0)])
+    scene.two.restart(T0 + 1000)
+    scene.two.wall_error_ms = 0
+    scene.hub.now_ms = T0 + 2000
+    scene.inbox.take([Incoming(scene.two.delivery(T0 + 2000, [kept]), "", T0 + 2000)])
+    scene.resolve()
+    scene.hear(scene.alert(2), scene.alert(4))
+    own = [row for row in scene.rows(SightingRow) if row.listener == scene.one.key]
+    assert [row.verdict for row in own] == ["fresh", "fresh"]
+    assert scene.incident.first_heard_ms == T0 + 2000
+
+
 def test_an_event_is_not_over_because_a_stranger_says_that_the_next_began_long_ago(scene):
     scene.hub.confirm(scene.one)
     scene.hear(scene.alert(0))

@@ -44,3 +44,7 @@ def test_systemd_finds_no_fault_with_it(tmp_path):
     )
     ours = [one for one in done.stderr.splitlines() if "fanal-hub" in one]
     assert (ours, done.returncode) == ([], 0)
+
+
+def test_a_crash_writes_no_keys_to_the_disk():
+    assert "\nLimitCORE=0\n" in unit(service())

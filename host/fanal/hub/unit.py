@@ -25,6 +25,8 @@ KillSignal=SIGTERM
 LoadCredential=passphrase:{passphrase}
 ReadWritePaths={folder}
 UMask=0077
+# memory holds the keys of the events to come
+LimitCORE=0
 
 {capabilities}
 {confined}
