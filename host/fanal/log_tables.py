@@ -4,14 +4,16 @@ from collections.abc import Iterator
 from dataclasses import dataclass, field
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fanal.beacon_name import shown
 from fanal.log import told
-from fanal.schema import BeaconRow, CustodyRow, FleetRow, StationRow
+from fanal.schema import Base, BeaconRow, CustodyRow, FleetRow, StationRow
 
 _FLEET = ("fleet", None)
+_KINDS: dict[type, str] = {int: "integer", str: "text", bytes: "blob"}
+_AS_THEY_ARE = ("log_leaf.content", "log_leaf.hash", "log_node.hash")
 
 Subject = tuple[str, Any]
 
@@ -32,6 +34,25 @@ class Told:
             names = ("beacon", "at_ms", "what", "detail")
             line = tuple(fields.get(name) for name in names)
             self.history.setdefault(fields["custody"], (number, line))
+
+
+def strange(session: Session) -> Iterator[str]:
+    """Give a sentence for each column in which a value is of a kind that it never is.
+
+    SQLite keeps any value in any column; the program would stumble over one before it could say
+    where. Entries and hashes of the log are left out: they are told as they are.
+    """
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            if f"{table.name}.{column.name}" in _AS_THEY_ARE:
+                continue
+            kinds = [_KINDS[column.type.python_type], *(["null"] if column.nullable else [])]
+            asked = select(func.count()).where(func.typeof(column).not_in(kinds))
+            if count := session.scalar(asked.select_from(table)):
+                yield (
+                    f"Of table {table.name}, column {column.name}, {count} values are of another"
+                    " kind than they were."
+                )
 
 
 def differences(session: Session, of_log: Told) -> Iterator[tuple[int | None, str]]:

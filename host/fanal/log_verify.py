@@ -19,7 +19,7 @@ from fanal.checkpoint import Checkpoint, open_checkpoint, parse
 from fanal.error import IntegrityError
 from fanal.log import OWN, Log, leaves_of, origin_of
 from fanal.log_record import Leaf
-from fanal.log_tables import Told, differences
+from fanal.log_tables import Told, differences, strange
 from fanal.schema import FleetRow, LogCheckpointRow, LogLeafRow, LogNodeRow, StationRow
 
 MOST_FINDINGS = 200
@@ -89,12 +89,17 @@ class _Examination:
         self.session = session
         self.findings: list[Finding] = []
         self.remarks: list[str] = []
-        self.fleet = session.get_one(FleetRow, 1)
 
     def run(self, anchors: list[str]) -> Verified:
         problem = self.session.scalar(text("PRAGMA integrity_check"))
         if problem != "ok":
             self.find("file", f"The file is damaged: {problem}.")
+        for sentence in strange(self.session):
+            self.find("table", sentence)
+        if self.findings or self.session.get(FleetRow, 1) is None:
+            self.find("file", "What the registry says of its log cannot be compared.")
+            return Verified((), tuple(self.findings), (), 0)
+        self.fleet = self.session.get_one(FleetRow, 1)
         logs = {OWN, *self.session.scalars(select(LogLeafRow.log).distinct()),
                 *self.session.scalars(select(LogCheckpointRow.log).distinct())}  # fmt: skip
         trees = {log: self.tree(log) for log in sorted(logs)}
@@ -131,11 +136,8 @@ class _Examination:
         return tree
 
     def compare_tables(self, told: Told) -> None:
-        try:
-            for entry, sentence in differences(self.session, told):
-                self.find("table", sentence, OWN, entry)
-        except (TypeError, ValueError):
-            self.find("table", "A row of the registry holds a value of another kind.")
+        for entry, sentence in differences(self.session, told):
+            self.find("table", sentence, OWN, entry)
 
     def rows(self, log: str) -> Iterator[tuple[int, Leaf | None]]:
         """Give (number, entry) from 0 on without a gap; None for one that is not there."""

@@ -3,6 +3,7 @@
 import random
 import shutil
 import sqlite3
+from contextlib import closing
 
 import pytest
 from fanal import log_entry
@@ -10,6 +11,7 @@ from fanal.error import FanalError, IntegrityError
 from fanal.log_checkpoint import checkpoint
 from fanal.log_verify import verify
 from fanal.registry import Registry
+from fanal.schema import Base
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -255,6 +257,35 @@ def test_an_alert_is_written_down_whatever_was_done_to_the_log(fleet):
     fleet.registry.record_sighting(id_of(1), 9, slot=0, seq=0, t_ms=9, verdict="fresh")
     assert fleet.registry.find(id_of(1)).newest_event == 9
     assert ("missing", 3) in found(fleet)
+
+
+def test_a_value_of_any_other_kind_anywhere(tmp_path):
+    """Of every column, one value made text, a number, bytes or nothing: found, or no registry."""
+    fleet = paper_log.lived(tmp_path)
+    signed(fleet, tmp_path)
+    fleet.registry.close()
+    whole = fleet.path.read_bytes()
+    columns = [c for t in Base.metadata.sorted_tables if t.name != "sighting" for c in t.columns]
+    kinds = ("'x'", "7", "x'00'", "-1", "NULL", "1.5")
+    found = 0
+    for column, value in random.sample([(c, k) for c in columns for k in kinds], 70):
+        table = column.table.name
+        fleet.path.write_bytes(whole)
+        with closing(sqlite3.connect(fleet.path)) as connection:
+            connection.executescript(
+                "PRAGMA ignore_check_constraints = ON; PRAGMA synchronous = OFF;"
+                f"UPDATE OR IGNORE {table} SET {column.name} = {value}"
+                f" WHERE rowid = (SELECT max(rowid) FROM {table});"
+            )
+        if fleet.path.read_bytes() == whole:
+            continue  # there is no such row, or it must not be
+        try:
+            with Registry(fleet.path) as registry:
+                assert verify(registry).findings, (table, column.name, value)
+        except FanalError:
+            pass
+        found += 1
+    assert found > 10
 
 
 def test_a_byte_editor(fleet, tmp_path):

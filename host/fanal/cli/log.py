@@ -65,16 +65,16 @@ def verify_command(session: console.Session, files: tuple[Path, ...], as_json: b
 
 
 def _show(found: "Verified") -> None:
-    own = found.logs[0]
     for finding in found.findings:
         whose = f" [{finding.log}]" if finding.log else ""
         click.echo(f"{console.mark('fail')}  {finding.sentence}{whose}")
     if not found.findings:
+        own = found.logs[0]
         others = f", and {len(found.logs) - 1} logs of other stations" if found.logs[1:] else ""
         click.echo(f"{console.mark('ok')}  {own.size} entries{others}: nothing was altered.")
     for remark in found.remarks:
         click.echo(f"{console.mark('warn')}  {remark}")
-    if not found.anchors:
+    if not found.anchors and found.logs:
         click.echo(
             f"{console.mark('warn')}  There is no checkpoint outside of the registry: whether its"
             " end was cut off cannot be seen."
