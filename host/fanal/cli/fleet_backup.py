@@ -26,9 +26,9 @@ _HEAD_BYTES = 5000
     "backup",
     epilog="""\b
 Examples:
-  fanal fleet backup --out north.backup                  under a passphrase of its own
-  fanal fleet backup --out north.backup --shares 3/5     five people, any three restore it
-  fanal fleet backup --out north.backup --shares 2/3 --words-file /media/stick/words.txt
+  fanal fleet backup --out n.backup                  under its own passphrase
+  fanal fleet backup --out n.backup --shares 3/5     any three of five
+  fanal fleet backup --out n.backup --shares 2/3 --words-file words.txt
 
 Exit codes: 0 fine, 1 the officer's keys are not here, 2 the file is there already, or no terminal
 to show words on, 4 wrong passphrase.
@@ -97,9 +97,9 @@ def backup_command(
     "restore",
     epilog="""\b
 Examples:
-  fanal --fleet ~/fleets/north fleet restore north.backup
-  fanal --fleet ~/fleets/north fleet restore north.backup --shares
-  fanal --fleet ~/fleets/north fleet restore north.backup --words-file words.txt
+  fanal --fleet ~/north fleet restore n.backup
+  fanal --fleet ~/north fleet restore n.backup --shares
+  fanal --fleet ~/north fleet restore n.backup --words-file words.txt
 
 Exit codes: 0 fine, 2 the folder is not empty, 4 wrong passphrase or words, a damaged file, or keys
 that do not fit its beacons: nothing is left behind then.

@@ -19,7 +19,7 @@ _COPIES = (
     "officers",
     epilog="""\b
 Examples:
-  fanal fleet officers add age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  fanal fleet officers add age1ql3z7hjy54pw3hyww5...
   fanal fleet officers list
   fanal fleet officers remove age1ql3z...
 
@@ -34,7 +34,7 @@ def officers_group() -> None:
     "add",
     epilog="""\b
 Examples:
-  fanal fleet officers add age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  fanal fleet officers add age1ql3z7hjy54pw3hyww5...
   fanal fleet officers add age1... --identity my-key.txt
 
 Exit codes: 0 fine, also if it is one already; 2 not a key of age; 4 wrong passphrase or identity.
@@ -82,7 +82,7 @@ def list_command(session: console.Session, passphrase_file: Path | None, as_json
     "remove",
     epilog="""\b
 Examples:
-  fanal fleet officers remove age1ql3z7hjy54pw3hyww5ayyfg7zqgvc7w3j2elw8zmrj2kg5sfn9aqmcac8p
+  fanal fleet officers remove age1ql3z7hjy54pw3hyww5...
   fanal fleet officers remove age1... --new-passphrase-file /run/secrets/new
 
 Exit codes: 0 fine, 1 no officer of that key, 4 wrong passphrase or identity.

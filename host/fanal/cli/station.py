@@ -23,9 +23,9 @@ _MOST_BYTES = 1 << 20
 @click.group(
     epilog="""\b
 Examples:
-  fanal station request                                   at the laptop: prints a line
-  fanal station create --to LINE --number 3 --out s3.age  the officer's part
-  fanal station join s3.age                               at the laptop
+  fanal station request                       at the laptop: prints a line
+  fanal station create --to LINE --number 3 --out s3.age
+  fanal station join s3.age                   at the laptop
   fanal station revoke 3 --reason "laptop stolen"
 """
 )
@@ -76,7 +76,7 @@ def request_command(session: console.Session, passphrase_file: Path | None, as_j
     "create",
     epilog="""\b
 Examples:
-  fanal station create --to fanal-station:age1...:K7Q2-... --number 3 --out station-3.age
+  fanal station create --to fanal-station:age1... --number 3 --out s3.age
   fanal station create --to request.txt --number 3 --out station-3.age
 
 Again for the same laptop and number gives the same station.
