@@ -228,7 +228,7 @@ async def test_health_says_that_it_runs_and_nothing_else(web):
         def broken():
             raise EnvironmentFault("The hub's database cannot be used (secret).")
 
-        web.store.change = broken
+        web.store.reading = broken
         answer = await stranger.get("/health")
     assert (answer.status_code, answer.json()) == (503, {"error": "database"})
 

@@ -34,6 +34,7 @@ from fanal.hub.notices import Notices
 from fanal.hub.resolving import Resolving
 from fanal.hub.store import Store
 from fanal.hub.subscriber import Subscriber
+from fanal.hub.web import condition
 from fanal.hub.web.app import create_app
 from fanal.hub.web.lobby import MOST_OPEN_EACH, Lobby
 
@@ -84,6 +85,7 @@ class Worker:
         self._stop, self._wake = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
         self._said: dict[str, str] = {}
+        self._is_stuck = False
         self._awake_since_ms = store.now_ms()
         self._notices = Notices.of(config, store)
         opener = None if held.sealing is None else Opener(held.sealing)
@@ -144,6 +146,7 @@ class Worker:
 
     def _watch(self) -> None:
         """Look once at who waits too long, and at which listener has fallen silent."""
+        self._watch_inbox()
         now_ms = self._store.now_ms()
         escalation.step(
             self._store, self._config.escalation.after_s, now_ms,
@@ -153,6 +156,16 @@ class Worker:
             self._store, now_ms, self._notices.listener_changed, self._awake_since_ms
         ):
             self._say(f"Listener {change.name}: {change.what}.")
+
+    def _watch_inbox(self) -> None:
+        """Say, here and on open pages, when what comes in is not resolved, and when it is again."""
+        stuck = condition.unresolved(self._store)
+        if (stuck is not None) != self._is_stuck:
+            self._is_stuck = stuck is not None
+            with self._store.writing(shows=True):
+                pass
+        problem = None if stuck is None else "What comes in is not resolved; see the page."
+        self._tell("inbox", problem)
 
     def _tell(self, part: str, problem: str | None) -> None:
         """Say what is wrong with a part, if it is news."""

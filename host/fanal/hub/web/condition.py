@@ -9,8 +9,11 @@ from fanal.hub import view
 from fanal.hub.store import Store
 from fanal.hub.tables import InboxRow, ListenerRow, NoticeRow
 
+UNRESOLVED_MS = 30_000  # far longer than a hub takes that works
 LOST, SILENT, DEAF = "lost", "silent", "deaf"
 ALARMS = (LOST, SILENT, DEAF)
+
+_INBOX = select(func.count(), func.min(InboxRow.received_ms)).select_from(InboxRow)
 
 
 @dataclass(frozen=True, slots=True)
@@ -47,12 +50,27 @@ def ears(store: Store) -> Ears:
 def waiting(store: Store) -> dict[str, Any]:
     """Return what is not done yet: groups to resolve, messages to send, by number and age."""
     with store.reading() as session:
-        groups, oldest_ms = session.execute(
-            select(func.count(), func.min(InboxRow.received_ms)).select_from(InboxRow)
-        ).one()
+        groups, oldest_ms = session.execute(_INBOX).one()
         messages = select(func.count()).select_from(NoticeRow).where(NoticeRow.done_ms.is_(None))
         return {"groups": groups, "oldest_group_ms": oldest_ms,
                 "messages": session.scalar(messages)}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Unresolved:
+    """Groups that came in and that nobody has looked into for long. since_ms: the oldest."""
+
+    groups: int
+    since_ms: int
+
+
+def unresolved(store: Store) -> Unresolved | None:
+    """Return what waits for too long: an alert may be in it that no page shows. None if nothing."""
+    with store.reading() as session:
+        groups, since_ms = session.execute(_INBOX).one()
+    if since_ms is None or store.now_ms() - since_ms < UNRESOLVED_MS:
+        return None
+    return Unresolved(groups, since_ms)
 
 
 def _since_ms(row: ListenerRow) -> int | None:

@@ -13,6 +13,7 @@ from fanal.error import FanalError
 from fanal.hub.caps import Crowded
 from fanal.hub.hub import Hub
 from fanal.hub.inbox import Taken
+from fanal.hub.web import condition
 from fanal.hub.web.answers import refuse
 from fanal.hub.web.rates import Buckets, Crowd, Regulars, source
 
@@ -105,14 +106,16 @@ async def _taken(
 
 @router.get(
     "/health",
-    responses={200: {"description": "It runs, and its database answers."},
-               503: _told("Its database does not answer.")},
+    responses={200: {"description": "It runs, and what comes in is resolved."},
+               503: _told("Its database does not answer, or what comes in is not resolved.")},
 )  # fmt: skip
 async def health(request: Request) -> Response:
     """Say whether this worker runs, and nothing else: anybody may ask."""
     hub: Hub = request.app.state.hub
     try:
-        await run_in_threadpool(hub.store.change)
+        is_stuck = await run_in_threadpool(condition.unresolved, hub.store) is not None
     except FanalError:
         return refuse(request.scope, 503, "database", "", retry_s=_BUSY_S)
+    if is_stuck:
+        return refuse(request.scope, 503, "unresolved", "", retry_s=_BUSY_S)
     return JSONResponse({"ok": True})

@@ -139,5 +139,6 @@ def _told(request: Request, template: str, content: Any) -> Response:
     change = hub.store.change()
     alerts = view.incidents(hub.store, view.Filter((OPEN,), (sighting.ALERT,), False), None, 1)
     found = {"change": change, "ears": condition.ears(hub.store),
+             "unresolved": condition.unresolved(hub.store),
              "newest": next(iter(alerts.items), None), **content(hub.store)}  # fmt: skip
     return document(request.scope, template, found)
