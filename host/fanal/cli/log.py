@@ -70,7 +70,8 @@ def _show(found: "Verified") -> None:
         click.echo(f"{console.mark('fail')}  {finding.sentence}{whose}")
     if not found.findings:
         own = found.logs[0]
-        others = f", and {len(found.logs) - 1} logs of other stations" if found.logs[1:] else ""
+        count = len(found.logs) - 1
+        others = f", and the logs of {count} other station(s)" if count else ""
         click.echo(f"{console.mark('ok')}  {own.size} entries{others}: nothing was altered.")
     for remark in found.remarks:
         click.echo(f"{console.mark('warn')}  {remark}")

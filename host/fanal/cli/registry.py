@@ -115,7 +115,7 @@ def merge_command(session: console.Session, file: Path, as_json: bool) -> None:
         click.echo(f"{console.mark('ok')}  Station {done.station}: {what}")
         for conflict in done.conflicts:
             click.echo(f"{console.mark('fail')}  {conflict.sentence}")
-        if done.unsigned:
+        if done.unsigned > 1:  # the last entry is the export itself
             click.echo(
                 f"{console.mark('warn')}  The station did not sign for {done.unsigned} entries of"
                 " its log."
