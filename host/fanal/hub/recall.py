@@ -145,6 +145,7 @@ def _seen(session: Session, now_ms: int) -> list[Seen]:
         for row in session.execute(
             select(IncidentRow.beacon, IncidentRow.event, SignatureRow.slot)
             .join(SignatureRow, SignatureRow.incident == IncidentRow.id)
+            .where(IncidentRow.last_received_ms >= now_ms - KEPT_MS)
         )
     }  # fmt: skip
     half_hour = SightingRow.heard_ms // NEAR_MS
