@@ -5,22 +5,24 @@ tag was good and that is no replay moves anything.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import NamedTuple
 
-from fanal_protocol import alert, frame, keys, slot
+from fanal_protocol import alert, frame, slot
 from fanal_protocol.error import Refused, TagError
-from fanal_protocol.line import REPLAY, Entry
+from fanal_protocol.line import DUPLICATE, REPLAY, Entry
 
-from fanal.event_keys import EventKeys, all_rids
+from fanal.deep_search import DeepSearch, Hit
+from fanal.event_keys import EventKeys
 from fanal.heard import Heard
 from fanal.pages import Pages
+from fanal.repeats import Known, Repeats
 from fanal.sighting import CrumbFound, Outcome, PageMatched, Refusal, Sighting, SignatureVerified
 from fanal.waiting import Waiting
-from fanal.watch import Beacon, Event, Watch
+from fanal.watch import AnyWatch, Event, Past, Watch
 
 WINDOW = 2
-DEEPEST = 1024  # events beyond the window in which a waiting alert is looked for
+WIDE = 500  # beacons from which on they are kept in arrays, if numpy is installed
 
 _RID_AT = slice(1, 1 + slot.RID_BYTES)
 _WAITING_PER_MINUTE = 240
@@ -71,14 +73,16 @@ class Resolver:
         events before it to recognise, at least 1.
         """
         self.counts: Counter[str] = Counter()
-        self._watch = Watch(window, behind)
+        self._watch: AnyWatch = Watch(window, behind)
         self._waiting = Waiting(
             self.counts, "alerts", _WAITING_PER_MINUTE, _WAITING_MOST, group=_RID_AT
         )
         self._pages = Pages(self.counts)
+        self._repeats = Repeats()
         self._woken: deque[Heard] = deque()
         self._unsearched: set[bytes] = set()
-        self._search: Iterator[list[Outcome]] | None = None
+        self._goal: set[bytes] = set()
+        self._search: DeepSearch | None = None
         self.watch(watched, lines)
 
     def watch(
@@ -86,16 +90,17 @@ class Resolver:
         watched: Iterable[EventKeys],
         lines: Lines | None = None,
         hearsay: Lines | None = None,
+        newest: Mapping[str, int] | None = None,
     ) -> None:
         """Watch more beacons, as when made; what waited for them comes with the next search.
 
-        hearsay: of `lines`, what had `Receipt.is_hearsay` instead.
+        hearsay: of `lines`, what had `Receipt.is_hearsay` instead. newest: by beacon id, the
+        newest event that is known to have been seen, where `lines` does not tell.
         """
-        held, said = _by_beacon(lines or {}), _by_beacon(hearsay or {})
-        for anchor in watched:
-            own = anchor.beacon_id
-            for added in self._watch.add(anchor, held.get(own, {}), said.get(own, {})):
-                self._woken.extend(self._waiting_for(added))
+        anchors = list(watched)
+        known = Past(_by_beacon(lines or {}), _by_beacon(hearsay or {}), newest or {})
+        self._watch = _wide_enough(self._watch, len(anchors))
+        self._wake(self._watch.add(anchors, known, self._waiting.groups.keys()), self._woken)
         self._unsearched.update(self._waiting.groups)
 
     def recall(self, seen: Iterable[Seen]) -> None:
@@ -103,10 +108,8 @@ class Resolver:
 
         An event outside of the window is passed by: its keys are gone.
         """
-        events = [event for beacon in self._watch.beacons for event in beacon.events.values()]
-        keys_of = {(event.keys.beacon_id, event.number): event.keys for event in events}
         for one in seen:
-            event_keys = keys_of.get((one.beacon_id, one.event))
+            event_keys = self._watch.keys_in_window(one.beacon_id, one.event)
             if event_keys is not None:
                 self._pages.recall(event_keys, one.slot, one.rid, one.status,
                                    (one.first_ms, one.last_ms), one.is_verified)  # fmt: skip
@@ -132,6 +135,9 @@ class Resolver:
 
     def take(self, heard: Heard) -> list[Outcome]:
         """Return what one Heard is, first, and then all that it made clear of what waited."""
+        known = self._repeats.known(heard)
+        if known is not None:
+            return self._again(known, heard)
         try:
             found = frame.decode(heard.payload)
         except Refused as refused:
@@ -140,24 +146,42 @@ class Resolver:
             return self._counted(self._alerts(deque([heard])))
         return self._counted(self._pages.take(heard, found))
 
+    def _again(self, known: Known, heard: Heard) -> list[Outcome]:
+        """Return what a Heard is that is a duplicate for sure."""
+        sighting = known.again(heard)
+        if heard.t_ms <= known.last_ms:
+            self.counts[DUPLICATE] += 1
+            return [sighting]
+        known.last_ms = heard.t_ms
+        return self._counted([sighting, *self._pages.sighted(known.event.keys, sighting)])
+
     def search_deeper(self, budget: int) -> list[Outcome]:
         """Look for waiting alerts in up to `budget` events beyond the windows.
 
         Breadth first over all beacons; each call goes on where the last one stopped. An event
-        costs about 50 us. Return what was found, as `take` does.
+        costs about 10 us. Return what was found, as `take` does.
         """
         outcomes = self._alerts(self._woken)
-        for _ in range(budget):
-            if self._search is None:
-                if not self._unsearched:
-                    break
-                self._search = self._events_beyond()
-            step = next(self._search, None)
-            if step is None:
-                self._search = None
-            else:
-                outcomes += step
+        while budget > 0 and self._is_searching():
+            assert self._search is not None
+            looked, hits = self._search.look(budget)
+            budget -= looked
+            for hit in hits:
+                outcomes += self._look_into(hit)
         return self._counted(outcomes)
+
+    def _is_searching(self) -> bool:
+        """Go over to the next search, if this one is over; return whether there is one."""
+        search = self._search
+        if search is not None and (
+            search.is_over or (search.at_layer and self._goal.isdisjoint(self._waiting.groups))
+        ):
+            search = self._search = None
+        if search is None and self._unsearched:
+            self._goal, self._unsearched = self._unsearched, set()
+            if len(self._watch) and not self._goal.isdisjoint(self._waiting.groups):
+                self._search = DeepSearch(self._watch, self._goal)
+        return self._search is not None
 
     def _alerts(self, queue: deque[Heard]) -> list[Outcome]:
         """Resolve alerts one after another; what a window that moves wakes joins the queue."""
@@ -169,9 +193,10 @@ class Resolver:
             for event, of_slot in self._watch.candidates(found.rid):
                 reason = "tag"
                 try:
-                    plain = alert.open_alert(event.keys.alert_key, found)
+                    plain = event.keys.open_alert(found)
                 except TagError:
                     continue
+                self._watch.hold(event)
                 outcomes += self._sighted(heard, found, event, of_slot, plain, queue)
                 break
             else:
@@ -201,12 +226,13 @@ class Resolver:
         """Judge an alert whose tag was good, move what it moves, and return what it is."""
         if self._waiting.remove(heard.payload):
             self.counts["found_later"] += 1
-        seq = slot.unmasked(found.q, slot.mask(event.keys.rid_key, of_slot))
+        seq = slot.unmasked(found.q, event.keys.rid_and_mask(of_slot)[1])
         is_hearsay = heard.receipt is not None and heard.receipt.is_hearsay
         verdict = event.judge(Entry(heard.t_ms, of_slot, seq), is_hearsay)
+        if verdict.left or verdict.kind not in (DUPLICATE, REPLAY):
+            event.beacon.moved += 1
         if verdict.kind != REPLAY and event.number > event.beacon.newest:
-            for added in self._watch.advance(event):
-                queue.extend(self._waiting_for(added))
+            self._wake(self._watch.advance(event, self._waiting.groups.keys()), queue)
         sighting = Sighting(
             beacon_id=event.keys.beacon_id,
             event=event.number,
@@ -225,36 +251,25 @@ class Resolver:
             began_ms=event.began_ms(),
             receipt=heard.receipt,
         )
-        return [sighting, *self._pages.sighted(event.keys, sighting)]
+        outcomes = [sighting, *self._pages.sighted(event.keys, sighting)]
+        if not is_hearsay:
+            self._repeats.learn(heard.payload, event, sighting)
+        return outcomes
 
-    def _waiting_for(self, event: Event) -> list[Heard]:
-        """Return the alerts that wait and have an identifier of this event."""
-        return [heard for rid in event.rids for heard in self._waiting.firsts(rid)]
+    def _wake(self, rids: Iterable[bytes], queue: deque[Heard]) -> None:
+        """Put the alerts that wait under these identifiers into a queue."""
+        for rid in rids:
+            queue.extend(self._waiting.firsts(rid))
 
-    def _events_beyond(self) -> Iterator[list[Outcome]]:
-        """Go once through all depths, breadth first: one step is one event of one beacon."""
-        goal, self._unsearched = self._unsearched, set()
-        at: list[tuple[Beacon, int, bytes]] = []
-        for beacon in self._watch.beacons:
-            last = self._watch.last(beacon)
-            at.append((beacon, last, beacon.keys_of(last).event_key))
-        for _ in range(DEEPEST):
-            if goal.isdisjoint(self._waiting.groups):
-                return
-            for i, (beacon, number, event_key) in enumerate(at):
-                at[i] = beacon, number + 1, keys.next_event_key(event_key)
-                yield self._look_into(*at[i])
-
-    def _look_into(self, beacon: Beacon, number: int, event_key: bytes) -> list[Outcome]:
+    def _look_into(self, hit: Hit) -> list[Outcome]:
         """Return what waited for one event beyond a window, if it is that event's."""
-        if number <= self._watch.last(beacon):
+        beacon = self._watch.beacon(hit.place)
+        if hit.event <= self._watch.last(beacon):
             return []  # the window went past meanwhile and woke what there was
-        waiting = self._waiting.groups
-        rids = [rid for rid in all_rids(keys.rid_key(event_key)) if rid in waiting]
-        woken = [heard for rid in rids for heard in self._waiting.firsts(rid)]
-        event_keys = beacon.anchor.later(number, event_key) if woken else None
+        woken = [heard for rid in hit.rids for heard in self._waiting.firsts(rid)]
+        event_keys = beacon.anchor.later(hit.event, hit.event_key)
         # a tag, and not an identifier alone, says that the event exists: that one can be echoed
-        if event_keys is None or not any(_opens(event_keys, heard) for heard in woken):
+        if not any(_opens(event_keys, heard) for heard in woken):
             return []
         self._watch.include(beacon, event_keys)
         return self._alerts(deque(sorted(woken, key=lambda heard: heard.t_ms)))
@@ -280,10 +295,21 @@ def _by_beacon(lines: Lines) -> dict[str, dict[int, list[Entry]]]:
 _COUNTED = {PageMatched: "pages", SignatureVerified: "signatures", CrumbFound: "crumbs"}
 
 
+def _wide_enough(watch: AnyWatch, more: int) -> AnyWatch:
+    """Return a table that suits `more` beacons more: this one, or one in arrays."""
+    if not isinstance(watch, Watch) or len(watch) + more < WIDE:
+        return watch
+    try:
+        from fanal.wide_watch import WideWatch
+    except ImportError:  # without numpy, which only a hub asks for, the table of objects goes on
+        return watch
+    return WideWatch.of(watch)
+
+
 def _opens(event_keys: EventKeys, heard: Heard) -> bool:
     """Return whether the tag of an alert is good under the key of an event."""
     try:
-        alert.open_alert(event_keys.alert_key, frame.decode(heard.payload))
+        event_keys.open_alert(frame.decode(heard.payload))
     except TagError:
         return False
     return True

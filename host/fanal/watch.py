@@ -1,13 +1,20 @@
-"""The events a listener expects of its beacons, and the table of their identifiers. SPEC 3.4."""
+"""The events a listener expects of its beacons, and the table of their identifiers. SPEC 3.4.
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+This table has an object for everything and suits some hundred beacons, as a technician has them;
+`wide_watch` does the same for a million.
+"""
 
-from fanal_protocol import keys
+from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from typing import NamedTuple, Protocol
+
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY, Entry, Line, Verdict
 
 from fanal.event_keys import EventKeys, all_rids
 
 Candidate = tuple["Event", int]
+Lines = Mapping[int, Sequence[Entry]]
+
+_NO_LINES: Lines = {}
 
 
 class Event:
@@ -16,7 +23,7 @@ class Event:
     hearsay: a line of those whose time is the word of a stranger. It moves the other one never.
     """
 
-    __slots__ = ("beacon", "hearsay", "keys", "line", "rids")
+    __slots__ = ("beacon", "hearsay", "keys", "line")
 
     def __init__(
         self,
@@ -29,7 +36,11 @@ class Event:
         self.keys = event_keys
         self.line = Line(entries)
         self.hearsay = Line(hearsay)
-        self.rids = all_rids(event_keys.rid_key)
+
+    @property
+    def is_heard(self) -> bool:
+        """Whether anything is held of it."""
+        return self.began_ms() is not None
 
     @property
     def number(self) -> int:
@@ -72,15 +83,18 @@ class Event:
 class Beacon:
     """One watched beacon. newest: the newest event seen by a frame that was no replay, or 0.
 
-    anchor: the keys to ratchet from; an earlier event cannot be resolved.
+    anchor: the keys to ratchet from; an earlier event cannot be resolved. place: its number among
+    those watched, from 0. moved: goes up whenever any of its lines changes.
     """
 
-    __slots__ = ("anchor", "events", "newest")
+    __slots__ = ("anchor", "events", "moved", "newest", "place")
 
-    def __init__(self, anchor: EventKeys, newest: int) -> None:
+    def __init__(self, anchor: EventKeys, newest: int, place: int) -> None:
         self.anchor = anchor
         self.newest = newest
+        self.place = place
         self.events: dict[int, Event] = {}
+        self.moved = 0
 
     def later_began_ms(self, event: int) -> int | None:
         """Return when the first of the events after `event` began, None if none was heard."""
@@ -91,87 +105,156 @@ class Beacon:
         """Return the keys of `event`, ratcheted from the nearest ones that are at hand."""
         near = max((e.keys for n, e in self.events.items() if n <= event),
                    key=lambda k: k.event, default=self.anchor)  # fmt: skip
-        key = near.event_key
-        for _ in range(event - near.event):
-            key = keys.next_event_key(key)
-        return near.later(event, key)
+        return near.ahead(event)
+
+
+class Past(NamedTuple):
+    """What is known of beacons when they are added, by beacon id.
+
+    lines, hearsay: what was heard of their events; newest: the newest one that was seen, where more
+    is known than by these.
+    """
+
+    lines: Mapping[str, Lines]
+    hearsay: Mapping[str, Lines]
+    newest: Mapping[str, int]
+
+    def newest_of(self, anchor: EventKeys) -> int:
+        """Return the newest event seen. An anchor beyond 1 is one that was moved there."""
+        name = anchor.beacon_id
+        heard = [event for one in (self.lines, self.hearsay)
+                 for event, entries in one.get(name, _NO_LINES).items() if entries]  # fmt: skip
+        return max(self.newest.get(name, 0), anchor.event - 1, *heard)
+
+    def event(self, beacon: Beacon, number: int) -> Event:
+        """Return an event as it was heard."""
+        name = beacon.anchor.beacon_id
+        return Event(beacon, beacon.keys_of(number),
+                     self.lines.get(name, _NO_LINES).get(number, ()),
+                     self.hearsay.get(name, _NO_LINES).get(number, ()))  # fmt: skip
+
+
+NOTHING = Past({}, {}, {})
+
+
+class AnyWatch(Protocol):
+    """What a resolver asks of a table. wanted: identifiers of alerts that wait."""
+
+    def __len__(self) -> int:
+        """Return the number of beacons."""
+
+    def add(self, anchors: Sequence[EventKeys], past: Past, wanted: Set[bytes]) -> list[bytes]:
+        """Watch more beacons. Return those of the wanted identifiers that are known now."""
+
+    def candidates(self, rid: bytes) -> Iterator[Candidate]:
+        """Yield every (event, slot) that has this identifier; one probe, almost always one."""
+
+    def hold(self, event: Event) -> None:
+        """Keep an event that `candidates` gave, and its line: its tag was good."""
+
+    def advance(self, event: Event, wanted: Set[bytes]) -> list[bytes]:
+        """Move the window of a beacon to `event`, the newest seen; return as `add` does."""
+
+    def include(self, beacon: Beacon, event_keys: EventKeys) -> None:
+        """Put one event beyond the window into the table."""
+
+    def let_go(self, anchors: Mapping[str, EventKeys]) -> None:
+        """Give up all events before these, by beacon id, and their keys."""
+
+    def keys_in_window(self, beacon_id: str, event: int) -> EventKeys | None:
+        """Return the keys of an event that can be resolved now, else None."""
+
+    def beacon(self, place: int) -> Beacon:
+        """Return the beacon of a number from 0, in the order in which they were added."""
+
+    def last(self, beacon: Beacon) -> int:
+        """Return the number of the last event of the window."""
 
 
 class Watch:
     """The table of identifiers: per beacon the newest event, those before and the next ones.
 
-    About 100 KB for each beacon with a window of two and one event before the newest.
+    About 100 KB for each beacon with a window of two and one event before the newest. For what
+    its methods do see `AnyWatch`.
     """
 
     def __init__(self, window: int, behind: int = 1) -> None:
         """window, behind: events after and before the newest one; none before a beacon's anchor."""
-        self._window = window
-        self._behind = behind
+        self.window = window
+        self.behind = behind
         self._table: dict[bytes, Candidate | list[Candidate]] = {}
         self.beacons: list[Beacon] = []
 
-    def add(
-        self, anchor: EventKeys, lines: Mapping[int, Sequence[Entry]],
-        hearsay: Mapping[int, Sequence[Entry]] | None = None,
-    ) -> list[Event]:  # fmt: skip
-        """Watch one more beacon. lines, hearsay: what was heard of its events before."""
-        known = [*lines.items(), *(hearsay or {}).items()]
-        beacon = Beacon(anchor, max((event for event, entries in known if entries), default=0))
-        self.beacons.append(beacon)
-        return self._fill(beacon, lines, hearsay or {})
+    def __len__(self) -> int:
+        return len(self.beacons)
+
+    def add(self, anchors: Sequence[EventKeys], past: Past, wanted: Set[bytes]) -> list[bytes]:
+        """Watch more beacons."""
+        known = []
+        for anchor in anchors:
+            beacon = Beacon(anchor, past.newest_of(anchor), len(self.beacons))
+            self.beacons.append(beacon)
+            known += self._fill(beacon, past, wanted)
+        return known
 
     def candidates(self, rid: bytes) -> Iterator[Candidate]:
-        """Yield every (event, slot) that has this identifier; one probe, almost always one."""
+        """Yield every (event, slot) that has this identifier."""
         found = self._table.get(rid)
         if isinstance(found, list):
             yield from found
         elif found is not None:
             yield found
 
-    def include(self, beacon: Beacon, event_keys: EventKeys) -> Event:
-        """Put one event beyond the window into the table."""
-        event = Event(beacon, event_keys, ())
-        self._enter(event)
-        return event
+    def hold(self, event: Event) -> None:
+        """All events are kept here."""
 
-    def advance(self, event: Event) -> list[Event]:
-        """Move the window of a beacon to `event`, the newest seen; return the events added."""
+    def include(self, beacon: Beacon, event_keys: EventKeys) -> None:
+        """Put one event beyond the window into the table."""
+        self._enter(Event(beacon, event_keys, ()), frozenset())
+
+    def advance(self, event: Event, wanted: Set[bytes]) -> list[bytes]:
+        """Move the window of a beacon to `event`."""
         event.beacon.newest = event.number
-        return self._fill(event.beacon, {}, {})
+        return self._fill(event.beacon, NOTHING, wanted)
 
     def let_go(self, anchors: Mapping[str, EventKeys]) -> None:
-        """Give up all events before these, by beacon id, and their keys."""
+        """Give up all events before these."""
         for beacon in self.beacons:
             anchor = anchors.get(beacon.anchor.beacon_id)
             if anchor is not None and anchor.event > beacon.anchor.event:
                 beacon.anchor = anchor
-                self._fill(beacon, {}, {})
+                self._fill(beacon, NOTHING, frozenset())
+                beacon.moved += 1
+
+    def keys_in_window(self, beacon_id: str, event: int) -> EventKeys | None:
+        """Return the keys of an event that can be resolved now, else None."""
+        for beacon in self.beacons:
+            if beacon.anchor.beacon_id == beacon_id and event in beacon.events:
+                return beacon.events[event].keys
+        return None
+
+    def beacon(self, place: int) -> Beacon:
+        """Return a beacon by its number."""
+        return self.beacons[place]
 
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
-        return beacon.newest + self._window
+        return beacon.newest + self.window
 
-    def _fill(
-        self,
-        beacon: Beacon,
-        lines: Mapping[int, Sequence[Entry]],
-        hearsay: Mapping[int, Sequence[Entry]],
-    ) -> list[Event]:
-        first = max(beacon.newest - self._behind, beacon.anchor.event)
-        added = []
+    def _fill(self, beacon: Beacon, past: Past, wanted: Set[bytes]) -> list[bytes]:
+        first = max(beacon.newest - self.behind, beacon.anchor.event)
+        known = []
         for number in range(first, self.last(beacon) + 1):
             if number not in beacon.events:
-                event = Event(beacon, beacon.keys_of(number), lines.get(number, ()),
-                              hearsay.get(number, ()))  # fmt: skip
-                self._enter(event)
-                added.append(event)
+                known += self._enter(past.event(beacon, number), wanted)
         for number in [n for n in beacon.events if n < first]:
             self._leave(beacon.events.pop(number))
-        return added
+        return known
 
-    def _enter(self, event: Event) -> None:
+    def _enter(self, event: Event, wanted: Set[bytes]) -> list[bytes]:
         event.beacon.events[event.number] = event
-        for slot, rid in enumerate(event.rids):
+        rids = all_rids(event.keys.rid_key)
+        for slot, rid in enumerate(rids):
             known = self._table.get(rid)
             if known is None:
                 self._table[rid] = (event, slot)
@@ -179,9 +262,10 @@ class Watch:
                 known.append((event, slot))
             else:
                 self._table[rid] = [known, (event, slot)]
+        return [rid for rid in rids if rid in wanted] if wanted else []
 
     def _leave(self, event: Event) -> None:
-        for rid in event.rids:
+        for rid in all_rids(event.keys.rid_key):
             rest = [c for c in self.candidates(rid) if c[0] is not event]
             if rest:
                 self._table[rid] = rest

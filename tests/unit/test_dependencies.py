@@ -55,6 +55,12 @@ OWNERS = {
         "hub/",
     ),
     "alembic": ("upgrade.py", "migrations/"),
+    "numpy": (
+        "rid_index.py",
+        "beacon_rows.py",
+        "wide_watch.py",
+        "deep_search.py",
+    ),
     "paho": ("mqtt.py",),
     "httpx": ("gateway/post.py", "hub/webhook.py"),
     "argon2": ("hub/accounts.py",),

@@ -92,6 +92,7 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
             anchors[row.id] = EventKeys(row.id, row.public_key, row.anchor_event, key)
     if damaged and not anchors:
         open_anchor(storage, beacons[0].id, beacons[0].anchor_event, beacons[0].anchor)
+    newest = {row.id: row.newest_event for row in beacons}
     resolver = Resolver([], behind=MOST_BEHIND)
     lines = _lines(session)
     watched = list(anchors.values())
@@ -101,7 +102,7 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
         names = {one.beacon_id for one in some}
         held, said = ({event: found for event, found in one.items() if event[0] in names}
                       for one in lines)  # fmt: skip
-        resolver.watch(some, held, said)
+        resolver.watch(some, held, said, newest)
     resolver.recall(_seen(session, now_ms))
     first = Taking(resolver)
     for heards in heard_rows.waiting(session, now_ms):
@@ -112,7 +113,6 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
             else:
                 resolver.keep_page(heard)
     resolver.counts.clear()  # all of that was counted before
-    newest = {row.id: row.newest_event for row in beacons}
     return Mind(resolver, anchors, newest, known, first, damaged)
 
 
