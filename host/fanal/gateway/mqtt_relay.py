@@ -98,9 +98,7 @@ class MqttRelay:
     def _remember(self, at_s: float, delivery: bytes) -> None:
         self._recent.append((at_s, delivery))
         size = sum(len(one) for _, one in self._recent)
-        while self._recent and (
-            size > _MOST_UNSURE_BYTES or at_s - self._recent[0][0] > _UNSURE_S
-        ):
+        while self._recent and (size > _MOST_UNSURE_BYTES or at_s - self._recent[0][0] > _UNSURE_S):
             size -= len(self._recent.popleft()[1])
 
 
