@@ -6,6 +6,7 @@ tag was good and that is no replay moves anything.
 
 from collections import Counter, deque
 from collections.abc import Iterable, Mapping, Sequence
+from pathlib import Path
 from typing import NamedTuple
 
 from fanal_protocol import alert, frame, slot
@@ -102,6 +103,48 @@ class Resolver:
         self._watch = _wide_enough(self._watch, len(anchors))
         self._wake(self._watch.add(anchors, known, self._waiting.groups.keys()), self._woken)
         self._unsearched.update(self._waiting.groups)
+
+    def watch_saved(
+        self,
+        path: Path,
+        storage: bytes,
+        watched: Sequence[EventKeys],
+        lines: Lines | None = None,
+        hearsay: Lines | None = None,
+        newest: Mapping[str, int] | None = None,
+    ) -> str | None:
+        """Watch beacons, the first ones, by what `save` kept: a million in a few seconds.
+
+        Return None, or why that cannot be: then nothing is watched, and `watch` is the way.
+        """
+        if len(self._watch) or len(self._waiting):
+            return "not the first"
+        try:
+            from fanal.index_file import Unusable
+            from fanal.saved_watch import restored
+        except ImportError:
+            return "numpy"
+        past = Past(_by_beacon(lines or {}), _by_beacon(hearsay or {}), newest or {})
+        window, behind = self._watch.window, self._watch.behind
+        try:
+            self._watch = restored(path, storage, watched, past, window, behind)
+        except Unusable as why:
+            return str(why)
+        return None
+
+    def save(self, path: Path, storage: bytes) -> bool:
+        """Keep the table of identifiers over a restart, sealed, if it is worth it: say whether.
+
+        storage: the key to seal it under, 32 bytes. Raises OSError.
+        """
+        if isinstance(self._watch, Watch):
+            return False
+        from fanal.saved_watch import keep
+        from fanal.wide_watch import WideWatch
+
+        assert isinstance(self._watch, WideWatch)
+        keep(self._watch, path, storage)
+        return True
 
     def recall(self, seen: Iterable[Seen]) -> None:
         """Take up what was seen before a restart, so that its pages are known again.

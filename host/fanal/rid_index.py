@@ -79,6 +79,11 @@ class Run:
         return heads
 
 
+def mark_type(bucket_bits: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
+    """Return the type of a mark where there are 2**bucket_bits buckets."""
+    return np.dtype(np.uint8) if bucket_bits >= _HEAD_BITS - 8 else np.dtype(np.uint16)
+
+
 def run_of(parts: list[list[Entries]]) -> Run:
     """Return the run of entries that lie in 64 parts by the first bits of their heads.
 
@@ -88,7 +93,7 @@ def run_of(parts: list[list[Entries]]) -> Run:
     bits = 24 if size >= _LARGE else max(16, min(21, size.bit_length() - 4))
     mark_bits = _HEAD_BITS - bits
     starts = np.empty((1 << bits) + 1, np.uint32)
-    marks: Marks = np.empty(size, np.uint8) if mark_bits <= 8 else np.empty(size, np.uint16)
+    marks: Marks = np.empty(size, mark_type(bits))
     refs = np.empty(size, np.uint32)
     at, buckets = 0, (1 << bits) // len(parts)
     for number, part in enumerate(parts):
@@ -117,7 +122,7 @@ class RidIndex:
         self, alive: Callable[[References], npt.NDArray[np.bool_]], head_mask: int = 0xFFFF_FFFF
     ) -> None:
         self._alive = alive
-        self._head_mask = head_mask
+        self.head_mask = self._head_mask = head_mask
         self._parts: list[list[Entries]] = _no_parts()
         self._in_parts = 0
         self._gathered: dict[int, list[int]] = {}
@@ -176,13 +181,21 @@ class RidIndex:
             self.runs.append(run_of(self._parts))
             self._in_parts = 0
 
+    def whole(self) -> Run:
+        """Return one run of all; it may still hold what is out of date."""
+        self.settle()
+        if len(self.runs) != 1:
+            self.compact()
+        return self.runs[0]
+
     def compact(self) -> None:
         """Make one run of all, without what is out of date."""
         self.settle()
         for run in self.runs:
             self._spread(self._wanted(run))
         self.runs.clear()
-        self.settle()
+        self.runs.append(run_of(self._parts))
+        self._in_parts = 0
 
     def _wanted(self, run: Run) -> Entries:
         return run.entries()[self._alive(run.refs)]

@@ -140,6 +140,9 @@ NOTHING = Past({}, {}, {})
 class AnyWatch(Protocol):
     """What a resolver asks of a table. wanted: identifiers of alerts that wait."""
 
+    window: int
+    behind: int
+
     def __len__(self) -> int:
         """Return the number of beacons."""
 

@@ -71,14 +71,21 @@ class WideWatch:
         heard = past.lines.keys() | past.hearsay.keys()
         for place, anchor in enumerate(anchors, begin):
             if anchor.beacon_id in heard:
-                self._take_over(self.beacon(place), past)
+                self.take_over(place, past)
         return known
 
-    def _take_over(self, beacon: Beacon, past: Past) -> None:
+    def take_over(self, place: int, past: Past) -> None:
+        """Hold what is known of the events of a beacon."""
+        beacon = self.beacon(place)
         for number in range(self._first(beacon), self.last(beacon) + 1):
             event = past.event(beacon, number)
             if event.is_heard:
                 self.hold(event)
+
+    def enter_again(self, places: Sequence[int]) -> None:
+        """Enter the windows of beacons that the table knows, and knows to stand elsewhere."""
+        for place in places:
+            self._enter_rows(place, place + 1, frozenset())
 
     def _enter_rows(self, begin: int, end: int, wanted: Set[bytes]) -> list[bytes]:
         """Enter the windows of beacons begin to end - 1."""

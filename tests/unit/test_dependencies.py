@@ -59,6 +59,8 @@ OWNERS = {
         "rid_index.py",
         "beacon_rows.py",
         "wide_watch.py",
+        "index_file.py",
+        "saved_watch.py",
         "deep_search.py",
     ),
     "paho": ("mqtt.py",),

@@ -1,0 +1,89 @@
+"""A wide watch kept over a restart: what was saved, brought to what is enrolled now.
+
+The rows of the file are held against those of the enrolment, which alone has the keys. Beacons that
+were added, or whose window moved, are entered; if anything else differs, or too much, the table is
+made anew.
+"""
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import numpy.typing as npt
+
+from fanal.beacon_rows import BeaconRows, rows_of
+from fanal.event_keys import EventKeys
+from fanal.index_file import SAVED_ROW, Saved, Unusable, load, save
+from fanal.watch import Past
+from fanal.wide_watch import WideWatch
+
+_ANYWAY = 1000  # rows that may have moved
+_SHARE = 16  # and of many one in so many: beyond that nothing is gained
+
+
+def keep(watch: WideWatch, path: Path, storage: bytes) -> None:
+    """Save a table. storage: the key to seal it under, 32 bytes. Raises OSError."""
+    run = watch.index.whole()
+    save(path, storage, Saved(watch.window, watch.behind, watch.index.head_mask,
+                              _saved_rows(watch.rows.rows), run))  # fmt: skip
+
+
+def restored(
+    path: Path, storage: bytes, anchors: Sequence[EventKeys], past: Past, window: int, behind: int
+) -> WideWatch:
+    """Return a table of these beacons from a file. Raises Unusable."""
+    saved = load(path, storage)
+    if (saved.window, saved.behind) != (window, behind):
+        raise Unusable("window")
+    now = rows_of(anchors, [past.newest_of(anchor) for anchor in anchors])
+    mine = _matched(saved.rows["id"], now["id"])
+    rows = now[mine]
+    moved = _moved(saved.rows, _saved_rows(rows))
+    watch = WideWatch(window, behind, saved.head_mask)
+    watch.rows = BeaconRows(rows)
+    watch.index.runs.append(saved.run)
+    watch.enter_again(moved)
+    is_new = np.ones(len(now), np.bool_)
+    is_new[mine] = False
+    watch.add([anchors[at] for at in np.flatnonzero(is_new).tolist()], past, frozenset())
+    for beacon_id in past.lines.keys() | past.hearsay.keys():
+        for place in watch.rows.places_of(beacon_id):
+            watch.take_over(place, past)
+    return watch
+
+
+def _saved_rows(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
+    """Return the rows without their keys."""
+    saved = np.empty(len(rows), SAVED_ROW)
+    for name in ("id", "public_key", "anchor", "newest"):
+        saved[name] = rows[name]
+    quarters = np.ascontiguousarray(rows["key"]).view("<u8")
+    saved["check"] = np.bitwise_xor.reduce(quarters, axis=1)
+    return saved
+
+
+def _matched(saved: npt.NDArray[np.bytes_], now: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
+    """Return where each saved id is now. Raises Unusable if one is not, or not once."""
+    order = np.argsort(now, kind="stable")
+    found = np.searchsorted(now, saved, sorter=order)
+    if (found >= len(now)).any():
+        raise Unusable("enrolment")
+    matched: npt.NDArray[np.intp] = order[found]
+    if (now[matched] != saved).any() or len(np.unique(now)) != len(now):
+        raise Unusable("enrolment")
+    return matched
+
+
+def _moved(saved: npt.NDArray[np.void], now: npt.NDArray[np.void]) -> list[int]:
+    """Return the places of beacons whose window moved. Raises Unusable if that is not all."""
+    if (saved["public_key"] != now["public_key"]).any():
+        raise Unusable("enrolment")
+    if (now["anchor"] < saved["anchor"]).any() or (now["newest"] < saved["newest"]).any():
+        raise Unusable("enrolment")  # the database is older than the file
+    differs = (saved["anchor"] != now["anchor"]) | (saved["newest"] != now["newest"])
+    if ((saved["check"] != now["check"]) & (saved["anchor"] == now["anchor"])).any():
+        raise Unusable("enrolment")
+    moved: list[int] = np.flatnonzero(differs).tolist()
+    if len(moved) > max(_ANYWAY, len(saved) // _SHARE):
+        raise Unusable("out of date")
+    return moved
