@@ -58,13 +58,18 @@ def rid_key_of(event_key: bytes) -> bytes:
     return _kdf(event_key, _RID)[:_RID_KEY_BYTES]
 
 
+def event_blocks(rid_key: bytes) -> bytes:
+    """Return 96 blocks of 16 bytes; an identifier of the event begins each block."""
+    return Cipher(algorithms.AES(rid_key), _ECB).encryptor().update(_RID_BLOCKS)
+
+
 def all_rids(rid_key: bytes) -> list[bytes]:
     """Return the 96 identifiers, 8 bytes each, of an event. rid_key: 16 bytes. SPEC 1.4.
 
     As `fanal_protocol.slot.rid` for each slot, but in one call: a search through thousands of
     events is one AES operation each.
     """
-    blocks = Cipher(algorithms.AES(rid_key), _ECB).encryptor().update(_RID_BLOCKS)
+    blocks = event_blocks(rid_key)
     return [blocks[i : i + RID_BYTES] for i in range(0, len(blocks), BLOCK_BYTES)]
 
 
@@ -85,7 +90,8 @@ class EventKeys:
     beacon_id: its name; public_key: its Ed25519 key, 32 bytes; event_key: E_n, 32 bytes.
     """
 
-    __slots__ = ("_alert_ccm", "_chain", "_crumb_keys", "_page_key", "_rid_aes", "_rid_key",
+    __slots__ = ("_alert_ccm", "_chain", "_crumb_keys", "_page_key", "_rid_aes", "_rid_and_mask",
+                 "_rid_key", "_slot",
                  "beacon_id", "event", "event_key", "public_key")  # fmt: skip
 
     def __init__(self, beacon_id: str, public_key: bytes, event: int, event_key: bytes) -> None:
@@ -95,6 +101,8 @@ class EventKeys:
         self.event_key = event_key
         self._rid_key: bytes | None = None
         self._rid_aes: CipherContext | None = None
+        self._slot: int | None = None  # that was asked for last
+        self._rid_and_mask = (b"", 0)
         self._alert_ccm: Ccm | None = None
         self._page_key: bytes | None = None
         self._chain: bytes | None = None
@@ -119,8 +127,11 @@ class EventKeys:
         """Return identifier, 8 bytes, and mask, 0..449, of slot 0..95. SPEC 1.4."""
         if self._rid_aes is None:
             self._rid_aes = Cipher(algorithms.AES(self.rid_key), _ECB).encryptor()
-        blocks = self._rid_aes.update(_SLOT_BLOCKS[slot])
-        return blocks[:RID_BYTES], (blocks[16] << 8 | blocks[17]) % UNITS
+        if slot != self._slot:
+            blocks = self._rid_aes.update(_SLOT_BLOCKS[slot])
+            self._slot = slot
+            self._rid_and_mask = blocks[:RID_BYTES], (blocks[16] << 8 | blocks[17]) % UNITS
+        return self._rid_and_mask
 
     @property
     def alert_key(self) -> bytes:

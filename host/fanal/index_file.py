@@ -8,8 +8,8 @@ lost: the table is made anew.
 `header(64) chunk chunk ...`. Header: magic(16) version(4) chunk bytes(4) plain bytes(8) salt(32),
 little-endian. File key = HMAC-SHA256(storage key, "fanal/1 rid index" || salt). A chunk is 4 MiB of
 the plain text, the last one what is left, by AES-256-GCM under the file key, with its number as
-the nonce, 12 bytes, and the header as associated data. Plain text: the numbers of `_NUMBERS`, then
-rows, starts, marks and references, each begun at a multiple of 64.
+the nonce, 12 bytes, and the header as associated data. Plain text: `_NUMBERS`, for each run
+`_OF_RUN`, the rows, and of each run starts, marks and references, each begun at a multiple of 64.
 """
 
 import hmac
@@ -38,9 +38,8 @@ SAVED_ROW = np.dtype([
 ])  # fmt: skip
 
 _HEADER = struct.Struct("<16sIIQ32s")
-_NUMBERS = struct.Struct(
-    "<8Q"
-)  # window, behind, head mask, bits of buckets, beacons, entries, 0, 0
+_NUMBERS = struct.Struct("<5Q24x")  # window, behind, head mask, beacons, runs
+_OF_RUN = struct.Struct("<2Q48x")  # bits of buckets, entries
 _CHUNK_BYTES = 1 << 22
 _TAG_BYTES = 16
 _MOST_BYTES = 1 << 36
@@ -54,22 +53,25 @@ class Unusable(Exception):
 
 
 class Saved:
-    """A table as it was saved: how it was made, its rows, and one run of entries."""
+    """A table as it was saved: how it was made, its rows, and its runs of entries."""
 
     def __init__(
-        self, window: int, behind: int, head_mask: int, rows: npt.NDArray[np.void], run: Run
-    ) -> None:
+        self, window: int, behind: int, head_mask: int, rows: npt.NDArray[np.void],
+        runs: list[Run],
+    ) -> None:  # fmt: skip
         self.window, self.behind, self.head_mask = window, behind, head_mask
         self.rows = rows
-        self.run = run
+        self.runs = runs
 
 
 def save(path: Path, storage: bytes, saved: Saved) -> None:
     """Write the file whole or not at all. storage: 32 bytes. Raises OSError."""
-    run = saved.run
-    parts: list[npt.NDArray[Any]] = [saved.rows, run.starts, run.marks, run.refs]
-    numbers = _NUMBERS.pack(saved.window, saved.behind, saved.head_mask, run.bucket_bits,
-                            len(saved.rows), len(run), 0, 0)  # fmt: skip
+    numbers = _NUMBERS.pack(saved.window, saved.behind, saved.head_mask, len(saved.rows),
+                            len(saved.runs))  # fmt: skip
+    parts: list[npt.NDArray[Any]] = [saved.rows]
+    for run in saved.runs:
+        numbers += _OF_RUN.pack(run.bucket_bits, len(run))
+        parts += [run.starts, run.marks, run.refs]
     size = len(numbers) + sum(_aligned(part.nbytes) for part in parts)
     header = _HEADER.pack(MAGIC, VERSION, _CHUNK_BYTES, size, secrets.token_bytes(32))
     cipher = _cipher(storage, header)
@@ -132,24 +134,30 @@ def _opened(file: BinaryIO, storage: bytes) -> npt.NDArray[np.uint8]:
 
 def _parsed(plain: npt.NDArray[np.uint8]) -> Saved:
     """Return what the plain text, which is ours and whole, says. Raises Unusable all the same."""
-    window, behind, mask, bits, beacons, entries, *_ = _NUMBERS.unpack(
-        plain[: _NUMBERS.size].tobytes()
-    )
-    if not 16 <= bits <= _MOST_BUCKET_BITS or mask >> _MOST_MASK_BITS:
+    window, behind, mask, beacons, runs = _NUMBERS.unpack(plain[: _NUMBERS.size].tobytes())
+    at = _NUMBERS.size + runs * _OF_RUN.size
+    if at > len(plain) or mask >> _MOST_MASK_BITS:
         raise Unusable("damaged")
-    at = _NUMBERS.size
-    parts: list[npt.NDArray[Any]] = []
-    for kind, count in ((SAVED_ROW, beacons), (np.dtype(np.uint32), (1 << bits) + 1),
-                        (mark_type(bits), entries), (np.dtype(np.uint32), entries)):  # fmt: skip
-        size = kind.itemsize * count
-        if at + size > len(plain):
+    sizes = list(_OF_RUN.iter_unpack(plain[_NUMBERS.size : at].tobytes()))
+
+    def part(kind: Any, count: int) -> npt.NDArray[Any]:
+        nonlocal at
+        begin, end = at, at + np.dtype(kind).itemsize * count
+        if end > len(plain):
             raise Unusable("damaged")
-        parts.append(plain[at : at + size].view(kind))
-        at += _aligned(size)
-    rows, starts, marks, refs = parts
-    if starts[0] != 0 or starts[-1] != entries or (starts[1:] < starts[:-1]).any():
-        raise Unusable("damaged")
-    return Saved(window, behind, mask, rows, Run(bits, starts, marks, refs))
+        at += _aligned(end - begin)
+        return plain[begin:end].view(kind)
+
+    rows = part(SAVED_ROW, beacons)
+    found = []
+    for bits, entries in sizes:
+        if not 16 <= bits <= _MOST_BUCKET_BITS:
+            raise Unusable("damaged")
+        starts = part(np.uint32, (1 << bits) + 1)
+        if starts[0] != 0 or starts[-1] != entries or (starts[1:] < starts[:-1]).any():
+            raise Unusable("damaged")
+        found.append(Run(bits, starts, part(mark_type(bits), entries), part(np.uint32, entries)))
+    return Saved(window, behind, mask, rows, found)
 
 
 def _chunks(numbers: bytes, parts: list[npt.NDArray[Any]]) -> Iterator[bytes]:

@@ -74,6 +74,17 @@ class SlotPages:
         self._spans.append([t_ms, t_ms])
         return True
 
+    def see_later(self, t_ms: int, latest_ms: int) -> bool:
+        """Note a sighting as `see` does, if that wakes nothing for sure; return whether it did."""
+        if len(self._spans) != 1:
+            return False
+        span = self._spans[0]
+        if t_ms > span[1]:
+            if t_ms > span[1] + 2 * NEAR_MS or latest_ms > span[1] + NEAR_MS:
+                return False
+            span[1] = t_ms
+        return t_ms >= span[0]
+
     def learn_status(self, status: int) -> bool:
         """Note a status whose signed bits may be what was signed; return whether it is new."""
         if status & _SIGNED_STATUS in self._statuses:
@@ -174,6 +185,17 @@ class Pages:
         if slot.see(sighting.t_ms, self._latest_ms):
             outcomes += self._wake(slot)
         return outcomes
+
+    def sighted_again(self, slot: SlotPages, t_ms: int) -> bool:
+        """Note one more sighting within a half hour of the clock in which the slot was seen.
+
+        False: it may wake what waits, and `sighted` is to be asked.
+        """
+        return slot.see_later(t_ms, self._latest_ms)
+
+    def slot_of(self, sighting: Sighting) -> SlotPages:
+        """Return the slot of a sighting that was told of."""
+        return self._slots[sighting.beacon_id, sighting.event, sighting.slot]
 
     def recall(
         self, keys: EventKeys, slot: int, rid: bytes, status: int, times_ms: tuple[int, int],

@@ -13,10 +13,11 @@ from fanal_protocol import alert, frame, slot
 from fanal_protocol.error import Refused, TagError
 from fanal_protocol.line import DUPLICATE, REPLAY, Entry
 
+from fanal.bare_sighting import sighting
 from fanal.deep_search import DeepSearch, Hit
 from fanal.event_keys import EventKeys
 from fanal.heard import Heard
-from fanal.pages import Pages
+from fanal.pages import NEAR_MS, Pages
 from fanal.repeats import Known, Repeats
 from fanal.sighting import CrumbFound, Outcome, PageMatched, Refusal, Sighting, SignatureVerified
 from fanal.waiting import Waiting
@@ -191,12 +192,13 @@ class Resolver:
 
     def _again(self, known: Known, heard: Heard) -> list[Outcome]:
         """Return what a Heard is that is a duplicate for sure."""
-        sighting = known.again(heard)
-        if heard.t_ms <= known.last_ms:
+        again = known.again(heard)
+        if heard.t_ms // NEAR_MS == known.half_hour and self._pages.sighted_again(
+            known.pages, heard.t_ms
+        ):
             self.counts[DUPLICATE] += 1
-            return [sighting]
-        known.last_ms = heard.t_ms
-        return self._counted([sighting, *self._pages.sighted(known.event.keys, sighting)])
+            return [again]
+        return self._counted([again, *self._pages.sighted(known.event.keys, again)])
 
     def search_deeper(self, budget: int) -> list[Outcome]:
         """Look for waiting alerts in up to `budget` events beyond the windows.
@@ -271,32 +273,20 @@ class Resolver:
             self.counts["found_later"] += 1
         seq = slot.unmasked(found.q, event.keys.rid_and_mask(of_slot)[1])
         is_hearsay = heard.receipt is not None and heard.receipt.is_hearsay
-        verdict = event.judge(Entry(heard.t_ms, of_slot, seq), is_hearsay)
-        if verdict.left or verdict.kind not in (DUPLICATE, REPLAY):
-            event.beacon.moved += 1
+        entry = Entry(heard.t_ms, of_slot, seq)
+        verdict = event.judge(entry, is_hearsay)
+        event.beacon.note(event.number, entry, verdict)
         if verdict.kind != REPLAY and event.number > event.beacon.newest:
             self._wake(self._watch.advance(event, self._waiting.groups.keys()), queue)
-        sighting = Sighting(
-            beacon_id=event.keys.beacon_id,
-            event=event.number,
-            slot=of_slot,
-            seq=seq,
-            rid=found.rid,
-            status=plain.status,
-            battery_mv=plain.battery * alert.BATTERY_UNIT_MV,
-            crumbs=plain.crumbs,
-            phase=plain.phase,
-            readable=alert.readable(plain),
-            verdict=verdict.kind,
-            left=verdict.left,
-            rssi_dbm=heard.rssi_dbm,
-            t_ms=heard.t_ms,
-            began_ms=event.began_ms(),
-            receipt=heard.receipt,
-        )
-        outcomes = [sighting, *self._pages.sighted(event.keys, sighting)]
+        seen = sighting(
+            event.keys.beacon_id, event.number, of_slot, seq, found.rid, plain.status,
+            plain.battery * alert.BATTERY_UNIT_MV, plain.crumbs, plain.phase,
+            alert.readable(plain), verdict.kind, verdict.left, heard.rssi_dbm, heard.t_ms,
+            event.began_ms(), heard.receipt,
+        )  # fmt: skip
+        outcomes = [seen, *self._pages.sighted(event.keys, seen)]
         if not is_hearsay:
-            self._repeats.learn(heard.payload, event, sighting)
+            self._repeats.learn(heard.payload, event, seen, self._pages.slot_of(seen))
         return outcomes
 
     def _wake(self, rids: Iterable[bytes], queue: deque[Heard]) -> None:

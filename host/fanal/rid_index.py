@@ -10,10 +10,14 @@ New entries gather in a table and go into a run of their own, and runs of like s
 that an entry is moved a few times only. An entry that is out of date is left out then.
 """
 
-from collections.abc import Callable, Iterable
+import mmap
+import struct
+from collections.abc import Callable
+from itertools import chain, pairwise
 
 import numpy as np
 import numpy.typing as npt
+from fanal_protocol.slot import SLOTS
 
 Entries = npt.NDArray[np.uint64]  # head << 32 | reference
 References = npt.NDArray[np.uint32]
@@ -22,10 +26,11 @@ Marks = npt.NDArray[np.uint8] | npt.NDArray[np.uint16]
 HEAD_BYTES = 4
 
 _HEAD_BITS = 32
+_ALL_BITS = (1 << _HEAD_BITS) - 1
+_HEADS = struct.Struct(f">{'I12x' * SLOTS}")
 _LARGE = 40_000_000  # entries from which on a mark of one byte is enough
 _PARTS_BITS = 6  # of the head: so much of a run is sorted at one time
 _GATHERED = 1 << 16  # entries, before they become a run
-_NONE: list[int] = []
 _TIMES = 4  # a run joins new entries that are not fewer than so many times its size
 
 
@@ -84,22 +89,74 @@ def mark_type(bucket_bits: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
     return np.dtype(np.uint8) if bucket_bits >= _HEAD_BITS - 8 else np.dtype(np.uint16)
 
 
-def run_of(parts: list[list[Entries]]) -> Run:
-    """Return the run of entries that lie in 64 parts by the first bits of their heads.
+def _mapped(size: int) -> Entries:
+    """Return room for entries that goes back to the system as soon as it is given up."""
+    return np.frombuffer(mmap.mmap(-1, max(1, size) * 8), np.uint64)
 
-    Empties `parts` as it goes, so that both are not there at one time.
+
+class Parts:
+    """Entries laid out by the first bits of their heads, to be sorted part by part."""
+
+    def __init__(self) -> None:
+        self._parts: list[Entries | None] = [None] * (1 << _PARTS_BITS)
+        self._sizes = [0] * len(self._parts)
+        self.size = 0
+
+    def __len__(self) -> int:
+        return len(self._parts)
+
+    @property
+    def nbytes(self) -> int:
+        """Bytes of the arrays."""
+        return sum(part.nbytes for part in self._parts if part is not None)
+
+    def lay(self, entries: Entries) -> None:
+        """Take entries, which are sorted for that."""
+        entries.sort()
+        firsts = np.arange(1, len(self), dtype=np.uint64) << np.uint64(64 - _PARTS_BITS)
+        bounds = [0, *np.searchsorted(entries, firsts).tolist(), len(entries)]
+        for number, (begin, end) in enumerate(pairwise(bounds)):
+            if begin < end:
+                self._append(number, entries[begin:end])
+        self.size += len(entries)
+
+    def _append(self, number: int, chunk: Entries) -> None:
+        part, size = self._parts[number], self._sizes[number]
+        end = size + len(chunk)
+        if part is None or end > len(part):
+            grown = _mapped(end + end // 4)
+            if part is not None:
+                grown[:size] = part[:size]
+            self._parts[number] = part = grown
+        part[size:end] = chunk
+        self._sizes[number] = end
+
+    def take(self, number: int) -> Entries:
+        """Return the entries of a part, sorted, and forget them."""
+        part, size = self._parts[number], self._sizes[number]
+        self._parts[number], self._sizes[number] = None, 0
+        self.size -= size
+        if part is None:
+            return np.empty(0, np.uint64)
+        entries = part[:size]
+        entries.sort()
+        return entries
+
+
+def run_of(parts: Parts) -> Run:
+    """Return the run of all entries in `parts`, which is empty then.
+
+    A part is given up as it goes in, so that both are not there at one time.
     """
-    size = sum(len(chunk) for part in parts for chunk in part)
-    bits = 24 if size >= _LARGE else max(16, min(21, size.bit_length() - 4))
+    size = parts.size
+    bits = 24 if size >= _LARGE else max(16, min(21, size.bit_length() - 5))
     mark_bits = _HEAD_BITS - bits
     starts = np.empty((1 << bits) + 1, np.uint32)
     marks: Marks = np.empty(size, mark_type(bits))
     refs = np.empty(size, np.uint32)
     at, buckets = 0, (1 << bits) // len(parts)
-    for number, part in enumerate(parts):
-        chunk = np.concatenate(part) if part else np.empty(0, np.uint64)
-        part.clear()
-        chunk.sort()
+    for number in range(len(parts)):
+        chunk = parts.take(number)
         heads = (chunk >> np.uint64(_HEAD_BITS)).astype(np.uint32)
         here = slice(at, at + len(chunk))
         refs[here] = chunk.astype(np.uint32)  # the lower half
@@ -119,98 +176,83 @@ class RidIndex:
     """
 
     def __init__(
-        self, alive: Callable[[References], npt.NDArray[np.bool_]], head_mask: int = 0xFFFF_FFFF
+        self, alive: Callable[[References], npt.NDArray[np.bool_]], head_mask: int = _ALL_BITS
     ) -> None:
         self._alive = alive
-        self.head_mask = self._head_mask = head_mask
-        self._parts: list[list[Entries]] = _no_parts()
-        self._in_parts = 0
-        self._gathered: dict[int, list[int]] = {}
-        self._in_gathered = 0
+        self.head_mask = head_mask
+        self._parts = Parts()
+        self._gathered: dict[int, int] = {}
+        self._clashing: dict[int, list[int]] = {}  # more references of heads that are gathered
         self.runs: list[Run] = []
 
     def __len__(self) -> int:
-        return sum(map(len, self.runs)) + self._in_parts + self._in_gathered
+        clashing = sum(map(len, self._clashing.values()))
+        return sum(map(len, self.runs)) + self._parts.size + len(self._gathered) + clashing
 
     @property
     def nbytes(self) -> int:
         """Bytes of the arrays."""
-        chunks = sum(chunk.nbytes for part in self._parts for chunk in part)
-        return chunks + sum(run.nbytes for run in self.runs)
+        return self._parts.nbytes + sum(run.nbytes for run in self.runs)
 
     def probe(self, rid: bytes) -> list[int]:
         """Return the references that may have this identifier, in order."""
-        if self._in_parts:
+        if self._parts.size:
             self.settle()
-        head = int.from_bytes(rid[:HEAD_BYTES], "big") & self._head_mask
-        found = self._gathered.get(head, _NONE)[:]
+        head = int.from_bytes(rid[:HEAD_BYTES], "big") & self.head_mask
+        found = []
+        if head in self._gathered:
+            found += [self._gathered[head], *self._clashing.get(head, ())]
         for run in self.runs:
             run.probe(head, found)
         if len(found) > 1:
             found.sort()
         return found
 
-    def enter(self, rids: Iterable[bytes], first_ref: int) -> None:
-        """Enter identifiers whose references follow each other: for a few."""
-        gathered, ref = self._gathered, first_ref
-        for rid in rids:
-            gathered.setdefault(int.from_bytes(rid[:HEAD_BYTES], "big") & self._head_mask,
-                                []).append(ref)  # fmt: skip
-            ref += 1
-        self._in_gathered += ref - first_ref
-        if self._in_gathered >= _GATHERED:
+    def enter(self, blocks: bytes, first_ref: int) -> None:
+        """Enter the identifiers of one event, whose references follow each other.
+
+        blocks: 96 of 16 bytes, each beginning with one.
+        """
+        heads = _HEADS.unpack(blocks)
+        refs = range(first_ref, first_ref + len(heads))
+        if self.head_mask == _ALL_BITS and self._gathered.keys().isdisjoint(heads):
+            before = len(self._gathered)
+            self._gathered.update(zip(heads, refs, strict=True))
+            if len(self._gathered) - before == len(heads):
+                heads = ()
+        for head, ref in zip(heads, refs, strict=False):
+            known = self._gathered.setdefault(head & self.head_mask, ref)
+            if known != ref:
+                self._clashing.setdefault(head & self.head_mask, []).append(ref)
+        if len(self._gathered) >= _GATHERED:
             self.settle()
 
     def enter_blocks(self, blocks: npt.NDArray[np.uint32], refs: npt.NDArray[np.uint64]) -> None:
         """Enter many at once. blocks: the head of each; refs: the reference of each."""
-        entries = (blocks.astype(np.uint64) & np.uint64(self._head_mask)) << np.uint64(_HEAD_BITS)
+        entries = (blocks.astype(np.uint64) & np.uint64(self.head_mask)) << np.uint64(_HEAD_BITS)
         entries |= refs
-        self._spread(entries)
+        self._parts.lay(entries)
 
     def settle(self) -> None:
         """Put all that is in no run yet into one."""
         if self._gathered:
-            pairs = [head << _HEAD_BITS | ref for head, refs in self._gathered.items()
-                     for ref in refs]  # fmt: skip
-            self._gathered, self._in_gathered = {}, 0
-            entries = np.array(pairs, np.uint64)
-            self._spread(entries[self._alive(entries.astype(np.uint32))])
-        while self.runs and len(self.runs[-1]) < _TIMES * self._in_parts:
-            self._spread(self._wanted(self.runs.pop()))
-        if self._in_parts:
+            heads = [*self._gathered, *(h for h, refs in self._clashing.items() for _ in refs)]
+            refs = [*self._gathered.values(), *chain(*self._clashing.values())]
+            self._gathered, self._clashing = {}, {}
+            entries = np.array(heads, np.uint64) << np.uint64(_HEAD_BITS)
+            entries |= np.array(refs, np.uint64)
+            self._parts.lay(entries[self._alive(entries.astype(np.uint32))])
+        while self.runs and len(self.runs[-1]) < _TIMES * self._parts.size:
+            self._parts.lay(self._wanted(self.runs.pop()))
+        if self._parts.size:
             self.runs.append(run_of(self._parts))
-            self._in_parts = 0
-
-    def whole(self) -> Run:
-        """Return one run of all; it may still hold what is out of date."""
-        self.settle()
-        if len(self.runs) != 1:
-            self.compact()
-        return self.runs[0]
 
     def compact(self) -> None:
         """Make one run of all, without what is out of date."""
         self.settle()
-        for run in self.runs:
-            self._spread(self._wanted(run))
-        self.runs.clear()
+        while self.runs:
+            self._parts.lay(self._wanted(self.runs.pop()))
         self.runs.append(run_of(self._parts))
-        self._in_parts = 0
 
     def _wanted(self, run: Run) -> Entries:
         return run.entries()[self._alive(run.refs)]
-
-    def _spread(self, entries: Entries) -> None:
-        """Lay entries to the part that each belongs to."""
-        entries.sort()
-        firsts = np.arange(1, len(self._parts), dtype=np.uint64) << np.uint64(64 - _PARTS_BITS)
-        for part, chunk in zip(
-            self._parts, np.split(entries, np.searchsorted(entries, firsts)), strict=True
-        ):
-            if len(chunk):
-                part.append(chunk)
-        self._in_parts += len(entries)
-
-
-def _no_parts() -> list[list[Entries]]:
-    return [[] for _ in range(1 << _PARTS_BITS)]

@@ -23,9 +23,9 @@ _SHARE = 16  # and of many one in so many: beyond that nothing is gained
 
 def keep(watch: WideWatch, path: Path, storage: bytes) -> None:
     """Save a table. storage: the key to seal it under, 32 bytes. Raises OSError."""
-    run = watch.index.whole()
+    watch.index.settle()
     save(path, storage, Saved(watch.window, watch.behind, watch.index.head_mask,
-                              _saved_rows(watch.rows.rows), run))  # fmt: skip
+                              _saved_rows(watch.rows.rows), watch.index.runs))  # fmt: skip
 
 
 def restored(
@@ -41,7 +41,7 @@ def restored(
     moved = _moved(saved.rows, _saved_rows(rows))
     watch = WideWatch(window, behind, saved.head_mask)
     watch.rows = BeaconRows(rows)
-    watch.index.runs.append(saved.run)
+    watch.index.runs += saved.runs
     watch.enter_again(moved)
     is_new = np.ones(len(now), np.bool_)
     is_new[mine] = False

@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY, Entry, Line, Verdict
+from fanal_protocol.slot import UNITS
 
 from fanal.event_keys import EventKeys, all_rids
 
@@ -15,6 +16,7 @@ Candidate = tuple["Event", int]
 Lines = Mapping[int, Sequence[Entry]]
 
 _NO_LINES: Lines = {}
+_MOST_JOINED = 64
 
 
 class Event:
@@ -55,7 +57,7 @@ class Event:
         """
         later_began_ms = self.beacon.later_began_ms(self.number)
         if not is_hearsay:
-            is_first = self.line.began_ms() is None
+            is_first = self.line.began_ms() is None and self.hearsay.began_ms() is not None
             verdict: Verdict = self.line.judge(entry, later_began_ms)
             return Verdict(verdict.kind, verdict.left + self._refuted()) if is_first else verdict
         kind = self.line.glance(entry, later_began_ms)
@@ -84,10 +86,11 @@ class Beacon:
     """One watched beacon. newest: the newest event seen by a frame that was no replay, or 0.
 
     anchor: the keys to ratchet from; an earlier event cannot be resolved. place: its number among
-    those watched, from 0. moved: goes up whenever any of its lines changes.
+    those watched, from 0. moved: goes up whenever anything leaves a line, or is let go of;
+    joined: what joined its lines since, as (event, t_ms, unit).
     """
 
-    __slots__ = ("anchor", "events", "moved", "newest", "place")
+    __slots__ = ("anchor", "events", "joined", "moved", "newest", "place")
 
     def __init__(self, anchor: EventKeys, newest: int, place: int) -> None:
         self.anchor = anchor
@@ -95,11 +98,29 @@ class Beacon:
         self.place = place
         self.events: dict[int, Event] = {}
         self.moved = 0
+        self.joined: list[tuple[int, int, int]] = []
+
+    def note(self, event: int, entry: Entry, verdict: Verdict) -> None:
+        """Note what an alert of `event` did to its line."""
+        if verdict.left or len(self.joined) >= _MOST_JOINED:
+            self.move()
+        if verdict.kind in (FRESH, LATE):
+            self.joined.append((event, entry.t_ms, UNITS * entry.slot + entry.seq))
+
+    def move(self) -> None:
+        """Note that whatever was known of its lines may be so no more."""
+        self.moved += 1
+        self.joined.clear()
 
     def later_began_ms(self, event: int) -> int | None:
         """Return when the first of the events after `event` began, None if none was heard."""
-        began = [e.line.began_ms() for n, e in self.events.items() if n > event]
-        return min((b for b in began if b is not None), default=None)
+        least_ms: int | None = None
+        for number, later in self.events.items():
+            if number > event:
+                began_ms = later.line.began_ms()
+                if began_ms is not None and (least_ms is None or began_ms < least_ms):
+                    least_ms = began_ms
+        return least_ms
 
     def keys_of(self, event: int) -> EventKeys:
         """Return the keys of `event`, ratcheted from the nearest ones that are at hand."""
@@ -227,7 +248,7 @@ class Watch:
             if anchor is not None and anchor.event > beacon.anchor.event:
                 beacon.anchor = anchor
                 self._fill(beacon, NOTHING, frozenset())
-                beacon.moved += 1
+                beacon.move()
 
     def keys_in_window(self, beacon_id: str, event: int) -> EventKeys | None:
         """Return the keys of an event that can be resolved now, else None."""
@@ -252,6 +273,7 @@ class Watch:
                 known += self._enter(past.event(beacon, number), wanted)
         for number in [n for n in beacon.events if n < first]:
             self._leave(beacon.events.pop(number))
+            beacon.move()
         return known
 
     def _enter(self, event: Event, wanted: Set[bytes]) -> list[bytes]:

@@ -13,7 +13,14 @@ import numpy.typing as npt
 from fanal_protocol.slot import SLOTS
 
 from fanal.beacon_rows import BeaconRows
-from fanal.event_keys import BLOCK_BYTES, EventKeys, all_rids, next_and_rid_key, rid_blocks
+from fanal.event_keys import (
+    BLOCK_BYTES,
+    EventKeys,
+    all_rids,
+    event_blocks,
+    next_and_rid_key,
+    rid_blocks,
+)
 from fanal.rid_index import References, RidIndex
 from fanal.watch import Beacon, Candidate, Event, Past, Watch
 
@@ -166,11 +173,12 @@ class WideWatch:
         return known
 
     def _enter_one(self, beacon: Beacon, number: int, wanted: Set[bytes]) -> list[bytes]:
-        rids = all_rids(beacon.keys_of(number).rid_key)
-        self.index.enter(rids, beacon.place << _PLACE_SHIFT | (number & _EVENT_MASK) << _SLOT_BITS)
+        rid_key = beacon.keys_of(number).rid_key
+        first_ref = beacon.place << _PLACE_SHIFT | (number & _EVENT_MASK) << _SLOT_BITS
+        self.index.enter(event_blocks(rid_key), first_ref)
         if number in beacon.events or not wanted:
             return []  # what waited for one that was included has been woken
-        return [rid for rid in rids if rid in wanted]
+        return [rid for rid in all_rids(rid_key) if rid in wanted]
 
     def _tidy(self, beacon: Beacon) -> None:
         """Let go of events before the window, and of what is beyond it no more."""
@@ -178,6 +186,7 @@ class WideWatch:
         for number, event in list(beacon.events.items()):
             if number < first:
                 del beacon.events[number]
+                beacon.move()
             if number <= last and self._beyond:
                 for rid in all_rids(event.keys.rid_key):
                     rest = [c for c in self._beyond.get(rid, ()) if c[0] is not event]
@@ -194,7 +203,7 @@ class WideWatch:
                     self.rows.set_anchor(place, anchor)
                     if place in self._heard:
                         self._heard[place].anchor = anchor
-                        self._heard[place].moved += 1
+                        self._heard[place].move()
                         self._tidy(self._heard[place])
 
     def keys_in_window(self, beacon_id: str, event: int) -> EventKeys | None:
@@ -212,7 +221,7 @@ class WideWatch:
         known = self._heard.get(place)
         if known is not None:
             return known
-        return Beacon(self.rows.keys(place), int(self.rows.newest[place]), place)
+        return Beacon(self.rows.keys(place), self.rows.newest_of(place), place)
 
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
