@@ -6,8 +6,8 @@ those, and a file that was forgotten must not bring them back. Whatever is wrong
 lost: the table is made anew.
 
 `header(64) chunk chunk ...`. Header: magic(16) version(4) chunk bytes(4) plain bytes(8) salt(32),
-little-endian. File key = HMAC-SHA256(storage key, "fanal/1 rid index" || salt). A chunk is 4 MiB of
-the plain text, the last one what is left, by AES-256-GCM under the file key, with its number as
+little-endian. File key = HMAC-SHA256(storage key, "fanal/1 rid index" || salt). A chunk is 256 KiB
+of the plain text, the last one what is left, by AES-256-GCM under the file key, its number as
 the nonce, 12 bytes, and the header as associated data. Plain text: `_NUMBERS`, for each run
 `_OF_RUN`, the rows, and of each run starts, marks and references, each begun at a multiple of 64.
 """
@@ -27,7 +27,7 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
 from fanal.private_file import sync_folder
-from fanal.rid_index import Run, mark_type
+from fanal.rid_index import Run, mark_type, room
 
 MAGIC = b"fanal rid index\n"
 VERSION = 1
@@ -40,7 +40,7 @@ SAVED_ROW = np.dtype([
 _HEADER = struct.Struct("<16sIIQ32s")
 _NUMBERS = struct.Struct("<5Q24x")  # window, behind, head mask, beacons, runs
 _OF_RUN = struct.Struct("<2Q48x")  # bits of buckets, entries
-_CHUNK_BYTES = 1 << 22
+_CHUNK_BYTES = 1 << 18  # small enough to stay in the cache between disk, AES and memory
 _TAG_BYTES = 16
 _MOST_BYTES = 1 << 36
 _ALIGNED = 64
@@ -75,6 +75,9 @@ def save(path: Path, storage: bytes, saved: Saved) -> None:
     size = len(numbers) + sum(_aligned(part.nbytes) for part in parts)
     header = _HEADER.pack(MAGIC, VERSION, _CHUNK_BYTES, size, secrets.token_bytes(32))
     cipher = _cipher(storage, header)
+    for left in path.parent.glob(f".{path.name}.*"):  # by one that was killed
+        with suppress(OSError):
+            left.unlink()
     temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
     handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
     try:
@@ -119,7 +122,7 @@ def _opened(file: BinaryIO, storage: bytes) -> npt.NDArray[np.uint8]:
         or os.fstat(file.fileno()).st_size != expected
     ):  # fmt: skip
         raise Unusable("damaged")
-    cipher, plain, at = _cipher(storage, header), np.empty(size, np.uint8), 0
+    cipher, plain, at = _cipher(storage, header), room(size, np.uint8), 0
     for number in range(chunks):
         try:
             chunk = cipher.decrypt(_nonce(number), file.read(_CHUNK_BYTES + _TAG_BYTES), header)

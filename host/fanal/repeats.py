@@ -30,8 +30,8 @@ class Known:
     its beacon held then. pages: those of its slot.
     """
 
-    __slots__ = ("_at", "_moved", "_unit", "event", "first_ms", "half_hour", "last_ms", "pages",
-                 "sighting", "until_ms")  # fmt: skip
+    __slots__ = ("_at", "_fields", "_moved", "_unit", "event", "first_ms", "half_hour", "last_ms",
+                 "pages", "sighting", "until_ms")  # fmt: skip
 
     def __init__(self, event: Event, seen: Sighting, pages: SlotPages) -> None:
         self.event = event
@@ -40,6 +40,8 @@ class Known:
         self.half_hour = seen.t_ms // NEAR_MS
         self.first_ms = self.last_ms = seen.t_ms
         self._unit = UNITS * seen.slot + seen.seq
+        self._fields = (seen.beacon_id, seen.event, seen.slot, seen.seq, seen.rid, seen.status,
+                        seen.battery_mv, seen.crumbs, seen.phase, seen.readable)  # fmt: skip
         self._moved = self._at = self.until_ms = 0
         self.renew()
 
@@ -76,11 +78,9 @@ class Known:
 
     def again(self, heard: Heard) -> Sighting:
         """Return the duplicate that a Heard is."""
-        seen = self.sighting
         return sighting(
-            seen.beacon_id, seen.event, seen.slot, seen.seq, seen.rid, seen.status,
-            seen.battery_mv, seen.crumbs, seen.phase, seen.readable, DUPLICATE, (),
-            heard.rssi_dbm, heard.t_ms, self.event.began_ms(), heard.receipt,
+            *self._fields, DUPLICATE, (), heard.rssi_dbm, heard.t_ms, self.event.began_ms(),
+            heard.receipt,
         )  # fmt: skip
 
 
@@ -94,13 +94,13 @@ class Repeats:
 
     def known(self, heard: Heard) -> Known | None:
         """Return what a payload is known as, if a Heard of it is a duplicate for sure."""
-        known = self._known.get(heard.payload) or self._older.get(heard.payload)
-        if (
-            known is None
-            or not known.is_duplicate(heard.t_ms)
-            # the pages of a slot that was seen so long ago may be forgotten
-            or heard.t_ms < self._latest_ms - KEPT_MS
-        ):
+        known = self._known.get(heard.payload)
+        if known is None:
+            known = self._older.get(heard.payload)
+            if known is None:
+                return None
+        # the pages of a slot that was seen too long ago may be forgotten
+        if heard.t_ms < self._latest_ms - KEPT_MS or not known.is_duplicate(heard.t_ms):
             return None
         return known
 

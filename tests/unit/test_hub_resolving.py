@@ -21,6 +21,7 @@ from fanal.hub.tables import (
     ReceivedRow,
     SightingRow,
 )
+from fanal.resolver import Resolver
 from fanal_protocol import keys
 from sqlalchemy import event, func, select, update
 
@@ -96,6 +97,43 @@ def test_a_worker_that_is_new_for_every_group_comes_to_the_same(
     for data in deliveries:
         take(hub, data)
         finish(worker(hub, patience_ms=0))
+    assert told(hub.store) == undisturbed
+
+
+def test_so_does_one_that_keeps_its_table_in_a_file(
+    hub, deliveries, undisturbed, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("fanal.resolver.WIDE", 1)
+    monkeypatch.setattr(resolving, "_MOST_GROUPS", 3)
+    monkeypatch.setattr(resolving, "_INBOX", resolving._INBOX.limit(3))
+    index, taken_up = tmp_path / "rids.index", []
+    real = Resolver.watch_saved
+
+    def watch_saved(*args):
+        taken_up.append(real(*args))
+        return taken_up[-1]
+
+    monkeypatch.setattr(Resolver, "watch_saved", watch_saved)
+    for number, data in enumerate(deliveries):
+        take(hub, data)
+        one = worker(hub, patience_ms=0, index=index)
+        finish(one)
+        if number % 3:  # else it is killed
+            one.release()
+    assert told(hub.store) == undisturbed
+    assert taken_up[0] == "missing"
+    assert taken_up[1:] == [None] * (len(deliveries) - 1)
+    assert [path.name for path in tmp_path.glob("*index*")] == [index.name]
+
+
+def test_a_table_that_cannot_be_kept_is_no_trouble(
+    hub, deliveries, undisturbed, monkeypatch, tmp_path
+):
+    monkeypatch.setattr("fanal.resolver.WIDE", 1)
+    take(hub, *deliveries)
+    one = worker(hub, index=tmp_path / "nowhere" / "rids.index")
+    finish(one)
+    one.release()
     assert told(hub.store) == undisturbed
 
 

@@ -6,7 +6,9 @@ on exactly where the last commit was.
 
 from collections import defaultdict
 from collections.abc import Callable, Mapping
+from contextlib import suppress
 from dataclasses import dataclass, field
+from pathlib import Path
 
 from fanal_protocol import keys
 from fanal_protocol.line import FRESH, LATE
@@ -74,9 +76,13 @@ def enrolment(session: Session) -> int:
     return session.scalar(select(MetaRow.value).where(MetaRow.key == BEACONS)) or 0
 
 
-def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], None]) -> Mind:
+def recall(
+    session: Session, storage: bytes, now_ms: int, alive: Callable[[], None],
+    index: Path | None = None,
+) -> Mind:  # fmt: skip
     """Read all that there is to know. storage: of `HubKeys`; alive: called now and then.
 
+    index: where a large table of identifiers is kept, so that it need not be made each time.
     Raises IntegrityError if no beacon's key opens: then the storage key is another hub's.
     """
     known = enrolment(session)
@@ -96,13 +102,20 @@ def recall(session: Session, storage: bytes, now_ms: int, alive: Callable[[], No
     resolver = Resolver([], behind=MOST_BEHIND)
     lines = _lines(session)
     watched = list(anchors.values())
-    for at in range(0, len(watched), _AT_ONCE):
+    alive()
+    if index is None or resolver.watch_saved(index, storage, watched, *lines, newest):
+        for at in range(0, len(watched), _AT_ONCE):
+            alive()
+            some = watched[at : at + _AT_ONCE]
+            names = {one.beacon_id for one in some}
+            held, said = ({event: found for event, found in one.items() if event[0] in names}
+                          for one in lines)  # fmt: skip
+            resolver.watch(some, held, said, newest)
         alive()
-        some = watched[at : at + _AT_ONCE]
-        names = {one.beacon_id for one in some}
-        held, said = ({event: found for event, found in one.items() if event[0] in names}
-                      for one in lines)  # fmt: skip
-        resolver.watch(some, held, said, newest)
+        if index is not None:
+            with suppress(OSError):  # it costs the next start a minute, and nothing else
+                resolver.save(index, storage)
+    alive()
     resolver.recall(_seen(session, now_ms))
     first = Taking(resolver)
     for heards in heard_rows.waiting(session, now_ms):

@@ -14,6 +14,8 @@ import threading
 import time
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
+from contextlib import suppress
+from pathlib import Path
 from typing import Any, Protocol
 
 from fanal_protocol.line import REPLAY
@@ -60,7 +62,7 @@ class Resolving:
     """One worker that resolves. For one thread.
 
     worker: its name, for people. late_ms: see `anchors`. changed: see `Incidents`. on_trouble:
-    told what failed; the work goes on.
+    told what failed; the work goes on. index: see `recall`.
     """
 
     def __init__(
@@ -73,6 +75,7 @@ class Resolving:
         late_ms: int = LATE_MS,
         patience_ms: int = PATIENCE_MS,
         on_trouble: Callable[[Exception], None] = lambda _: None,
+        index: Path | None = None,
     ) -> None:
         self._store = store
         self._storage = keys.storage
@@ -82,6 +85,7 @@ class Resolving:
         self._late_ms = late_ms
         self._patience_ms = patience_ms
         self._on_trouble = on_trouble
+        self._index = index
         self._mind: Mind | None = None
         self._incidents = Incidents()
         self._at_ms = 0
@@ -133,6 +137,10 @@ class Resolving:
 
     def release(self) -> None:
         """Leave the turn to whoever wants it. A database that fails is no reason to wait."""
+        if self._mind is not None and self._index is not None:
+            # a convenience for the next start: without it the table is made anew
+            with suppress(OSError):
+                self._mind.resolver.save(self._index, self._storage)
         self._mind = None
         try:
             with self._store.writing() as session:
@@ -175,7 +183,8 @@ class Resolving:
             if take_turn(session, self._worker, self._at_ms, self._patience_ms) is None:
                 return False
         with self._store.reading() as session:
-            self._mind = recall(session, self._storage, self._store.now_ms(), self._renew)
+            self._mind = recall(session, self._storage, self._store.now_ms(), self._renew,
+                                self._index)  # fmt: skip
         self._incidents = Incidents(self._changed)
         return True
 

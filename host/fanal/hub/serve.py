@@ -47,6 +47,8 @@ _LOOPBACK = "127.0.0.1,::1"
 _BACKLOG = 512
 _ENDS = (signal.SIGINT, signal.SIGTERM)
 
+INDEX_FILE = "rids.index"
+
 
 def serve(
     folder: Path, passphrase: str, overrides: Mapping[str, str] | None = None, *, say: Say
@@ -60,7 +62,7 @@ def serve(
     with ExitStack() as stack:
         store = stack.enter_context(Store(config.database))
         door = stack.enter_context(_listening(config.host, config.port))
-        worker = Worker(store, config, held, _name(folder, config), say)
+        worker = Worker(store, config, held, _name(folder, config), say, folder / INDEX_FILE)
         stack.callback(worker.close)
         worker.start()
         port = door.getsockname()[1]
@@ -79,8 +81,14 @@ def serve(
 class Worker:
     """Everything of a hub but the server of its page. `close` ends what `start` began."""
 
-    def __init__(self, store: Store, config: Config, held: HubKeys, name: str, say: Say) -> None:
-        """name: of this worker, the same whenever it starts, another for each worker."""
+    def __init__(
+        self, store: Store, config: Config, held: HubKeys, name: str, say: Say,
+        index: Path | None = None,
+    ) -> None:  # fmt: skip
+        """name: of this worker, the same whenever it starts, another for each worker.
+
+        index: see `recall`.
+        """
         self._store, self._config, self._say = store, config, say
         self._stop, self._wake = threading.Event(), threading.Event()
         self._threads: list[threading.Thread] = []
@@ -99,7 +107,7 @@ class Worker:
         self._resolving = Resolving(
             store, held, name, changed=self._notices.incident_changed,
             late_ms=config.limits.late_days * _DAY_MS,
-            on_trouble=lambda problem: self._tell("resolving", _sentence(problem)),
+            on_trouble=lambda problem: self._tell("resolving", _sentence(problem)), index=index,
         )  # fmt: skip
         self._subscriber: Subscriber | None = None
         if config.mqtt is not None and intake is not None:
