@@ -2,8 +2,8 @@
 
 It tells which beacon the identifiers of the near future belong to, so it is sealed under the hub's
 storage key, 0600, and stays where that hub is. It holds no key of an event: the hub lets go of
-those, and a file that was forgotten must not bring them back. Whatever is wrong with it, nothing is
-lost: the table is made anew.
+those, and removes the file then, and one that was forgotten must not bring them back. Whatever is
+wrong with it, nothing is lost: the table is made anew.
 
 `header(64) chunk chunk ...`. Header: magic(16) version(4) chunk bytes(4) plain bytes(8) salt(32),
 little-endian. File key = HMAC-SHA256(storage key, "fanal/1 rid index" || salt). A chunk is 256 KiB

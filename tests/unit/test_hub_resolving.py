@@ -126,6 +126,19 @@ def test_so_does_one_that_keeps_its_table_in_a_file(
     assert [path.name for path in tmp_path.glob("*index*")] == [index.name]
 
 
+def test_a_table_in_a_file_goes_when_keys_do(hub, deliveries, monkeypatch, tmp_path):
+    monkeypatch.setattr("fanal.resolver.WIDE", 1)
+    index = tmp_path / "rids.index"
+    one = worker(hub, index=index, late_ms=0)
+    one.step()
+    assert index.exists()
+    take(hub, *deliveries)
+    finish(one)
+    assert not index.exists()
+    one.release()
+    assert index.exists()
+
+
 def test_a_table_that_cannot_be_kept_is_no_trouble(
     hub, deliveries, undisturbed, monkeypatch, tmp_path
 ):

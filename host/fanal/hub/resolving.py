@@ -224,6 +224,10 @@ class Resolving:
         self._at_ms = now_ms
         mind.newest.update(newest)
         mind.let_go(anchors)
+        if anchors and self._index is not None:
+            # it knows identifiers of events whose keys are gone by now
+            with suppress(OSError):
+                self._index.unlink(missing_ok=True)
 
     def _let_go(self, session: Session, mind: Mind, now_ms: int) -> dict[str, EventKeys]:
         """Keep the keys of events that may still come, and no others; return what moved."""
