@@ -3,7 +3,7 @@
 import hashlib
 from collections.abc import Iterable
 
-from cryptography.hazmat.primitives.ciphers import Cipher, CipherContext, algorithms, modes
+from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
 from fanal_protocol import alert, frame, keys
 from fanal_protocol.ccm import Ccm
 from fanal_protocol.slot import RID_BYTES, SLOTS, UNITS
@@ -90,7 +90,7 @@ class EventKeys:
     beacon_id: its name; public_key: its Ed25519 key, 32 bytes; event_key: E_n, 32 bytes.
     """
 
-    __slots__ = ("_alert_ccm", "_chain", "_crumb_keys", "_page_key", "_rid_aes", "_rid_and_mask",
+    __slots__ = ("_alert_ccm", "_chain", "_crumb_keys", "_page_key", "_rid_and_mask",
                  "_rid_key", "_slot",
                  "beacon_id", "event", "event_key", "public_key")  # fmt: skip
 
@@ -100,7 +100,6 @@ class EventKeys:
         self.event = event
         self.event_key = event_key
         self._rid_key: bytes | None = None
-        self._rid_aes: CipherContext | None = None
         self._slot: int | None = None  # that was asked for last
         self._rid_and_mask = (b"", 0)
         self._alert_ccm: Ccm | None = None
@@ -125,10 +124,11 @@ class EventKeys:
 
     def rid_and_mask(self, slot: int) -> tuple[bytes, int]:
         """Return identifier, 8 bytes, and mask, 0..449, of slot 0..95. SPEC 1.4."""
-        if self._rid_aes is None:
-            self._rid_aes = Cipher(algorithms.AES(self.rid_key), _ECB).encryptor()
         if slot != self._slot:
-            blocks = self._rid_aes.update(_SLOT_BLOCKS[slot])
+            # not kept: it is a kilobyte, and a slot lasts a quarter of an hour
+            blocks = (
+                Cipher(algorithms.AES(self.rid_key), _ECB).encryptor().update(_SLOT_BLOCKS[slot])
+            )
             self._slot = slot
             self._rid_and_mask = blocks[:RID_BYTES], (blocks[16] << 8 | blocks[17]) % UNITS
         return self._rid_and_mask
