@@ -4,8 +4,9 @@ PYTHON ?= python3
 VENV   ?= .venv
 BIN    := $(VENV)/bin
 TESTS  ?= tests
-# One worker a core; a file stays together, since its tests share what is costly to make.
-PYTEST ?= -n auto --dist loadfile
+# More workers than most have cores: tests wait more than they reckon. A file stays together, since
+# its tests share what is costly to make.
+PYTEST ?= -n 4 --dist loadfile
 
 .DEFAULT_GOAL := help
 .PHONY: help system services demo sitting relay test hil bluez lint vectors bench mpy clean

@@ -316,7 +316,7 @@ class _Relay:
         """Ask in a thread until it is so, each time that the page says something changed."""
         ends_s = time.monotonic() + timeout_s
         while time.monotonic() < ends_s:
-            with suppress(OSError, KeyError):
+            with suppress(ConnectionError, KeyError):
                 if await asyncio.to_thread(is_so):
                     return True
             await asyncio.to_thread(self.responder.wait_for_change, 0.5)
@@ -345,8 +345,6 @@ class _Relay:
 
     async def stop(self) -> None:
         """End what still runs."""
-        if hasattr(self, "responder"):
-            self.responder.close()
         for process in reversed(self.running):
             with suppress(ProcessLookupError):
                 process.terminate()
@@ -356,6 +354,8 @@ class _Relay:
             except TimeoutError:
                 process.kill()
                 await process.wait()
+        if hasattr(self, "responder"):
+            await asyncio.to_thread(self.responder.close)
 
 
 def _command(words: Sequence[str]) -> list[str]:

@@ -64,7 +64,7 @@ OWNERS = {
         "deep_search.py",
     ),
     "paho": ("mqtt.py",),
-    "httpx": ("gateway/post.py", "hub/webhook.py"),
+    "httpx": ("gateway/post.py", "hub/webhook.py", "demo_responder.py"),
     "argon2": ("hub/accounts.py",),
     "fastapi": ("hub/web/",),
     "starlette": ("hub/web/",),

@@ -10,7 +10,7 @@ from itertools import combinations
 import pytest
 from click.testing import CliRunner
 from fanal import fleet as fleet_module
-from fanal import keyring, label, label_drawing
+from fanal import keyring, label, label_drawing, private_file
 from fanal.beacon_name import ALPHABET
 from fanal.cli import main
 from fanal.error import FanalError, UsageError
@@ -321,7 +321,7 @@ def test_a_cut_in_the_middle_leaves_the_old_file(tmp_path, monkeypatch, name):
     def cut(*_):
         raise OSError(28, "No space left on device")
 
-    monkeypatch.setattr(keyring.os, "replace", cut)
+    monkeypatch.setattr(private_file.os, "replace", cut)
     with pytest.raises(OSError, match="No space"):
         save(draw([Label("K7Q29XMD")], sheet), path, sheet)
     assert [(p.name, p.read_bytes()) for p in tmp_path.iterdir()] == [(name, b"old")]
