@@ -48,6 +48,7 @@ bench: $(VENV)/.dev ## what is measured, against whom
 	$(BIN)/python bench/line.py
 	$(BIN)/python bench/place.py
 	$(BIN)/python bench/hub.py
+	$(BIN)/python bench/resolver.py
 
 mpy: $(VENV)/.sim ## the firmware as .mpy files with a manifest of SHA-256 sums
 	@$(BIN)/python -m fanal.firmware_image
