@@ -42,7 +42,8 @@ LISTENERS = {"east": "52.5200,13.4050,15", "west": "52.5204,13.4043,15"}
 AREA = "demo-town"
 USER = "responder"
 _SITE_AT = "52.5202,13.4046,20"
-_SETTINGS = {"alert_s": 60, "event_s": 120}  # short events: the air is free again soon
+# short events, so that the air is free again soon; asleep soon after they were provisioned
+_SETTINGS = {"alert_s": 60, "event_s": 120, "window_s": 20}
 _HANDS = 4  # boards that are provisioned side by side
 _SEEN_S = 30.0
 _REPLAY_AFTER_S = 35.0  # beyond the tolerance of SPEC 3.2
