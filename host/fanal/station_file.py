@@ -16,8 +16,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 
 from fanal import certificate
 from fanal.error import FanalError, IntegrityError
+from fanal.request_line import LETTERS
 from fanal.short_name import short_name
-from fanal.station_request import LETTERS
 
 _CONTEXT = b"fanal/1 station"
 _SIGNATURE_BYTES = 64
