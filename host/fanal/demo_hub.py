@@ -168,8 +168,7 @@ class _Relay:
             f"one sealed file took {self.count} next event keys to it: no root, no signing key",
             made is not None and accepted.get("added") == self.count,
         )
-        for site in SITES[:1]:
-            await self._fanal("hub", "site", "set", site, "--at", _SITE_AT)
+        await self._fanal("hub", "site", "set", SITES[0], "--at", _SITE_AT)
         password = self.folder / "password.txt"
         password.write_text(self.password + "\n")
         await self._fanal("hub", "user", "add", USER, "--role", "officer",

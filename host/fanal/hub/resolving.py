@@ -30,11 +30,11 @@ from fanal.hub.anchors import LATE_MS, due
 from fanal.hub.hearsay import is_hearsay
 from fanal.hub.incidents import Changed, Incidents
 from fanal.hub.keys import seal_anchor
+from fanal.hub.placed import place_of
 from fanal.hub.recall import Mind, enrolment, recall
 from fanal.hub.store import Store, take_turn, touch
 from fanal.hub.tables import BeaconRow, InboxRow, ListenerRow, ReceivedRow, TurnRow
 from fanal.hub.taking import Taking
-from fanal.position import Position
 from fanal.sighting import Sighting
 
 PATIENCE_MS = 10_000  # without a word from the worker that resolves, another one takes over
@@ -275,9 +275,7 @@ def _take(taking: Taking, rows: Sequence[Row[Any]]) -> list[int]:
     done: list[int] = []
     until_s = time.monotonic() + _MOST_S
     for row in rows:
-        at = None
-        if row.latitude is not None:
-            at = Position(row.latitude, row.longitude, row.accuracy_m, row.source)
+        at = place_of(row)
         for payload, heard_ms, last_ms, count, rssi_dbm in row.frames:
             is_said = is_hearsay(heard_ms, row.received_ms, row.enrolled_ms is not None)
             receipt = Receipt(row.listener, row.received_ms, last_ms, count, at, is_said)
