@@ -13,15 +13,17 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Self
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event
+from sqlalchemy import URL, Connection, Engine
 from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import IntegrityError as ConstraintError
 from sqlalchemy.orm import Session
 
 from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError, no_fleet
 from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, Base
+from fanal.sqlite_engine import engine_of, for_writing
 
 _BUSY_S = 5.0
+_PRAGMAS = ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = EXTRA")
 
 
 class Clash(FanalError):
@@ -96,9 +98,7 @@ class Database:
 
     @contextmanager
     def _writing(self) -> Iterator[Session]:
-        # IMMEDIATE: two commands that check first and write then must not both pass the check
-        engine = self._engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
-        with _translated(self.path), Session(engine) as session, session.begin():
+        with _translated(self.path), Session(for_writing(self._engine)) as session, session.begin():
             yield session
 
     def _check_version(self) -> None:
@@ -123,8 +123,7 @@ class Database:
         """Bring an older file to this version, in one transaction: it is whole before and after."""
         from fanal.upgrade import upgrade  # only an old file costs the time to import Alembic
 
-        engine = self._engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
-        with _translated(self.path), engine.begin() as connection:
+        with _translated(self.path), for_writing(self._engine).begin() as connection:
             # asked again: another command may have been quicker
             version = _pragma(connection, "user_version")
             upgrade(connection, version, SCHEMA_VERSION, self._now_ms())
@@ -135,24 +134,7 @@ def _pragma(connection: Connection, name: str) -> int:
 
 
 def _engine(path: Path) -> Engine:
-    engine = create_engine(
-        URL.create("sqlite", database=str(path)),
-        connect_args={"timeout": _BUSY_S},
-        hide_parameters=True,
-    )
-
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("foreign_keys = ON", "journal_mode = DELETE", "synchronous = EXTRA"):
-            connection.execute(f"PRAGMA {pragma}")
-
-    def begin(connection: Connection) -> None:
-        how = connection.get_execution_options().get("fanal_begin", "BEGIN")
-        connection.exec_driver_sql(how)
-
-    event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", begin)
-    return engine
+    return engine_of(URL.create("sqlite", database=str(path)), _BUSY_S, _PRAGMAS)
 
 
 @contextmanager

@@ -10,15 +10,19 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from sqlalchemy import URL, Connection, Engine, create_engine, event, make_url, select, update
+from sqlalchemy import URL, Engine, create_engine, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
 
 from fanal.error import EnvironmentFault, UsageError
 from fanal.hub.tables import SCHEMA_VERSION, Base, MetaRow, TurnRow
 from fanal.printable import printable
+from fanal.sqlite_engine import engine_of, for_writing
 
 _BUSY_S = 30.0
+_PRAGMAS = (
+    "foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON",
+)  # fmt: skip
 BEACONS = "beacons"  # a key of `MetaRow`: whoever watches beacons reads them again when it moves
 _CHANGE = "change"
 _SCHEMA = "schema"
@@ -60,9 +64,7 @@ class Store:
 
         shows: whether people who look at the page should see it at once. Raises EnvironmentFault.
         """
-        # IMMEDIATE: what is read before writing must still be so when it is written
-        engine = self.engine.execution_options(fanal_begin="BEGIN IMMEDIATE")
-        with translated(), Session(engine) as session, session.begin():
+        with translated(), Session(for_writing(self.engine)) as session, session.begin():
             yield session
             if shows:
                 session.flush()
@@ -133,21 +135,7 @@ def _engine(url: str | URL) -> Engine:
             "The database's URL is not one that a hub can use.",
             "Write it as postgresql://user@host/name, or leave it out for a file in the folder.",
         ) from None
-    engine = create_engine(parsed, connect_args={"timeout": _BUSY_S}, hide_parameters=True)
-
-    def prepare(connection: sqlite3.Connection, _: object) -> None:
-        connection.isolation_level = None  # we say BEGIN ourselves
-        for pragma in ("foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL",
-                       "secure_delete = ON"):  # fmt: skip
-            connection.execute(f"PRAGMA {pragma}")
-
-    def begin(connection: Connection) -> None:
-        how = connection.get_execution_options().get("fanal_begin", "BEGIN")
-        connection.exec_driver_sql(how)
-
-    event.listen(engine, "connect", prepare)
-    event.listen(engine, "begin", begin)
-    return engine
+    return engine_of(parsed, _BUSY_S, _PRAGMAS)
 
 
 @contextmanager
