@@ -21,18 +21,18 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fanal_protocol import keys
 
 from fanal import age_file, file_set
+from fanal.age_folder import KEY_FILE as KEY_FILE
+from fanal.age_folder import damaged, newer, opened_key, sealed_key, secret
 from fanal.error import FanalError, IntegrityError, UsageError, no_fleet
 from fanal.private_file import sync_folder as sync_folder
 from fanal.private_file import write_private as write_private
 
-KEY_FILE = "key.age"
 OFFICER_FILE = "officer.age"
 STATION_FILE = "station.age"
 OFFICERS_FILE = "officers.age"
 SHORTEST_PASSPHRASE = 8
 
 _VERSION = 1
-_SCRYPT_HEADER = b"age-encryption.org/v1\n-> scrypt "
 
 
 @dataclass(frozen=True)
@@ -108,20 +108,8 @@ class Keyring:
     def unlock(cls, folder: Path, passphrase: str) -> "Keyring":
         """Open the keyring in `folder`. Raises FanalError (no fleet), IntegrityError."""
         file_set.settle(folder)
-        sealed = _read(folder / KEY_FILE)
-        if not sealed.startswith(_SCRYPT_HEADER):
-            raise _damaged(folder / KEY_FILE)
-        try:
-            text = pyrage.passphrase.decrypt(sealed, passphrase).decode("ascii")
-            identity = pyrage.x25519.Identity.from_str(text.strip())
-        except pyrage.DecryptError:
-            raise IntegrityError(
-                "The passphrase does not open this fleet.",
-                f"Try again; if you are sure of it, {KEY_FILE} is damaged: use your backup.",
-                code="passphrase",
-            ) from None
-        except (pyrage.IdentityError, UnicodeDecodeError):
-            raise _damaged(folder / KEY_FILE) from None
+        path = folder / KEY_FILE
+        identity = opened_key(path, _read(path), passphrase, "fleet")
         return cls(folder, identity)
 
     @classmethod
@@ -148,13 +136,13 @@ class Keyring:
                 code="identity",
             ) from None
         except (pyrage.IdentityError, ValueError):
-            raise _damaged(path) from None
+            raise damaged(path) from None
 
     def officer(self) -> Officer:
         """Open the officer's file. Raises FanalError (none here), IntegrityError."""
         content = self._open(OFFICER_FILE)
         with _expecting(self.folder / OFFICER_FILE):
-            return Officer(*(_secret(content[name]) for name in ("root", "signing", "sealing")))
+            return Officer(*(secret(content[name]) for name in ("root", "signing", "sealing")))
 
     def station(self) -> Station:
         """Open the station's file. Raises FanalError (none here), IntegrityError."""
@@ -163,7 +151,7 @@ class Keyring:
             number = content["number"]
             if not isinstance(number, int) or not 0 <= number <= 0xFFFF:
                 raise ValueError("station number")
-            return Station(number, _secret(content["root"]), _secret(content["signing"]))
+            return Station(number, secret(content["root"]), secret(content["signing"]))
 
     def officers(self) -> tuple[str, ...]:
         """Return the age keys that open this folder beside the passphrase."""
@@ -202,8 +190,7 @@ class Keyring:
 
     def sealed_key(self, passphrase: str) -> bytes:
         """Return the content of KEY_FILE. Two seconds and 512 MB."""
-        sealed: bytes = pyrage.passphrase.encrypt(f"{self._identity}\n".encode(), passphrase)
-        return sealed
+        return sealed_key(self._identity, passphrase)
 
     @property
     def recipient(self) -> str:
@@ -230,22 +217,19 @@ class Keyring:
         """Return one secret of 32 bytes in the file `name`. Raises FanalError, IntegrityError."""
         content = self._open(name)
         with _expecting(self.folder / name):
-            return _secret(content[field_name])
+            return secret(content[field_name])
 
     def _open(self, name: str) -> dict[str, Any]:
         path = self.folder / name
         try:
             content = json.loads(pyrage.decrypt(_read(path), [self._identity]))
         except (pyrage.DecryptError, ValueError):
-            raise _damaged(path) from None
+            raise damaged(path) from None
         kind = name.removesuffix(".age")
         if not isinstance(content, dict) or content.get("fanal") != kind:
-            raise _damaged(path)
+            raise damaged(path)
         if content.get("version") != _VERSION:
-            raise FanalError(
-                f"{path} was written by a newer Fanal.", "Update Fanal and try again.", 7,
-                code="newer",
-            )  # fmt: skip
+            raise newer(path)
         return content
 
 
@@ -260,7 +244,7 @@ class _expecting:
 
     def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
         if kind is not None and issubclass(kind, (KeyError, ValueError, TypeError)):
-            raise _damaged(self._path) from None
+            raise damaged(self._path) from None
 
 
 def no_officers(folder: Path) -> FanalError:
@@ -292,16 +276,3 @@ def _read(path: Path) -> bytes:
             "Run the command on the computer that does.",
             code="no_secret",
         ) from None
-
-
-def _damaged(path: Path) -> IntegrityError:
-    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
-
-
-def _secret(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise ValueError("not text")
-    value = bytes.fromhex(text)
-    if len(value) != 32:
-        raise ValueError("length")
-    return value

@@ -29,6 +29,7 @@ OWNERS = {
     "junitparser": ("junit_file.py",),
     "pyrage": (
         "keyring.py",
+        "age_folder.py",
         "age_file.py",
         "backup_file.py",
         "station.py",
@@ -41,6 +42,7 @@ OWNERS = {
     "matplotlib": ("power_plot.py",),
     "sqlalchemy": (
         "registry.py",
+        "sqlite_engine.py",
         "station_book.py",
         "log.py",
         "log_verify.py",

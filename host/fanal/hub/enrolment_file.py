@@ -19,6 +19,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fanal_protocol import keys
 
 from fanal import certificate
+from fanal.age_folder import secret
 from fanal.beacon_record import Revocation
 from fanal.error import FanalError, IntegrityError
 
@@ -147,7 +148,7 @@ def _enrolment(content: Mapping[str, Any]) -> Enrolment:
         raise ValueError("twice")
     return Enrolment(
         _number(content["made_ms"], 0, 1 << 53), _der(content["fleet"]), _der(content["log"]),
-        _secret(content["sealing"]),
+        secret(content["sealing"]),
         {_number(int(n), 0, 0xFFFF): _der(der) for n, der in content["stations"].items()},
         beacons, retired,
     )  # fmt: skip
@@ -169,10 +170,10 @@ def _beacon_read(content: Mapping[str, Any]) -> EnrolledBeacon:
     revoked, der = content["revoked"], content["certificate"]
     newest = _number(content["newest_event"], 0, MOST_EVENT)
     return EnrolledBeacon(
-        _text(content["id"]), _secret(content["public_key"]), None if der is None else _der(der),
+        _text(content["id"]), secret(content["public_key"]), None if der is None else _der(der),
         _number(content["station"], 0, 0xFFFF), _text(content["site"]), _text(content["place"]),
         _text(content["profile"]), newest,
-        _number(content["anchor_event"], 1, max(1, newest)), _secret(content["anchor"]),
+        _number(content["anchor_event"], 1, max(1, newest)), secret(content["anchor"]),
         None if revoked is None else Revocation(_number(revoked[0], 0, 1 << 53), _text(revoked[1])),
     )  # fmt: skip
 
@@ -183,13 +184,6 @@ def _written(der: bytes) -> str:
 
 def _der(text: str) -> bytes:
     return base64.b64decode(text, validate=True)
-
-
-def _secret(text: str) -> bytes:
-    value = bytes.fromhex(text)
-    if len(value) != 32:
-        raise ValueError("length")
-    return value
 
 
 def _number(value: Any, least: int, most: int) -> int:

@@ -16,17 +16,17 @@ from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
+from fanal.age_folder import KEY_FILE as KEY_FILE
+from fanal.age_folder import damaged, newer, opened_key, sealed_key, secret
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.hub.config import DATABASE_FILE
 from fanal.hub.request import Request, parse
 from fanal.keyring import check_passphrase, write_private
 
-KEY_FILE = "key.age"
 SECRETS_FILE = "hub.age"
 REQUEST_FILE = "request.txt"
 
 _VERSION = 1
-_SCRYPT_HEADER = b"age-encryption.org/v1\n-> scrypt "
 _NONCE_BYTES = 12
 
 
@@ -62,20 +62,7 @@ class HubKeyring:
     def unlock(cls, folder: Path, passphrase: str) -> "HubKeyring":
         """Open the folder of a hub. Raises FanalError (no hub), IntegrityError."""
         path = folder / KEY_FILE
-        sealed = _read(path)
-        if not sealed.startswith(_SCRYPT_HEADER):
-            raise _damaged(path)
-        try:
-            text = pyrage.passphrase.decrypt(sealed, passphrase).decode("ascii")
-            return cls(folder, pyrage.x25519.Identity.from_str(text.strip()))
-        except pyrage.DecryptError:
-            raise IntegrityError(
-                "The passphrase does not open this hub.",
-                f"Try again; if you are sure of it, {KEY_FILE} is damaged: use your backup.",
-                code="passphrase",
-            ) from None
-        except (pyrage.IdentityError, UnicodeDecodeError):
-            raise _damaged(path) from None
+        return cls(folder, opened_key(path, _read(path), passphrase, "hub"))
 
     def keys(self) -> HubKeys:
         """Return the hub's secrets. Raises FanalError, IntegrityError."""
@@ -83,12 +70,12 @@ class HubKeyring:
         try:
             content = json.loads(pyrage.decrypt(_read(path), [self._identity]))
             if content["fanal"] == "hub" and content["version"] != _VERSION:
-                raise _newer(path)
+                raise newer(path)
             sealing = content["sealing"]
-            return HubKeys(_secret(content["log"]), _secret(content["storage"]),
-                           None if sealing is None else _secret(sealing))  # fmt: skip
+            return HubKeys(secret(content["log"]), secret(content["storage"]),
+                           None if sealing is None else secret(sealing))  # fmt: skip
         except (pyrage.DecryptError, ValueError, TypeError, KeyError):
-            raise _damaged(path) from None
+            raise damaged(path) from None
 
     def request(self) -> Request:
         """Return the hub's public keys, from the secret ones: what no file could have changed."""
@@ -140,8 +127,7 @@ def create(folder: Path, passphrase: str) -> Request:
     keyring._keep(HubKeys(secrets.token_bytes(32), secrets.token_bytes(32)))
     request = keyring.request()
     write_private(folder / REQUEST_FILE, f"{request.line}\n".encode("ascii"))
-    identity = f"{keyring._identity}\n".encode()
-    write_private(folder / KEY_FILE, pyrage.passphrase.encrypt(identity, passphrase))
+    write_private(folder / KEY_FILE, sealed_key(keyring._identity, passphrase))
     return request
 
 
@@ -156,7 +142,7 @@ def request_of(folder: Path) -> Request:
     try:
         return parse(_read(path).decode("ascii"))
     except (UsageError, UnicodeDecodeError):
-        raise _damaged(path) from None
+        raise damaged(path) from None
 
 
 def seal_anchor(storage: bytes, beacon_id: str, event: int, event_key: bytes) -> bytes:
@@ -207,22 +193,3 @@ def _read(path: Path) -> bytes:
                 f"{path} is missing.", "Take it from your backup.", code="missing"
             ) from None
         raise no_hub(path.parent) from None
-
-
-def _damaged(path: Path) -> IntegrityError:
-    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
-
-
-def _newer(path: Path) -> FanalError:
-    return FanalError(
-        f"{path} was written by a newer Fanal.", "Update Fanal and try again.", 7, code="newer"
-    )
-
-
-def _secret(text: object) -> bytes:
-    if not isinstance(text, str):
-        raise ValueError("not text")
-    value = bytes.fromhex(text)
-    if len(value) != 32:
-        raise ValueError("length")
-    return value
