@@ -3,6 +3,7 @@
 import pytest
 
 from tests.services import mosquitto, postgres, postgres_server, postgres_url  # noqa: F401
+from tests.unit.paper_fleet import PaperFleet
 
 _PROPERTY = "budget"
 _WIDTH = 40
@@ -12,6 +13,14 @@ _WIDTH = 40
 def _own_state(tmp_path_factory, monkeypatch):
     """What a command keeps in the user's state folder stays in this test."""
     monkeypatch.setenv("XDG_STATE_HOME", str(tmp_path_factory.mktemp("state", numbered=True)))
+
+
+@pytest.fixture
+def fleet(tmp_path):
+    """A fleet on paper with a registry of its own; a file may have another one."""
+    fleet = PaperFleet(tmp_path)
+    yield fleet
+    fleet.registry.close()
 
 
 @pytest.fixture

@@ -38,13 +38,6 @@ async def board(world):
     return world.add_board("north")
 
 
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
-
-
 def link(board, **patience):
     return BoardLink(board.port, **{"attach_s": 10.0, "answer_s": 20.0, **patience})
 

@@ -23,7 +23,6 @@ from fanal.verify import FAIL, OK, WARN, verify
 
 from tests.micropython.interpreter import ROOT
 from tests.micropython.plain_board import PlainBoard, install_image, install_sources
-from tests.unit.paper_fleet import PaperFleet
 
 pytestmark = pytest.mark.sim
 
@@ -82,13 +81,6 @@ def flash(request, image, tmp_path):
 def board(flash):
     with PlainBoard(flash) as board:
         yield board
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
 
 
 def mpremote(board, *command):

@@ -11,21 +11,12 @@ from fanal import flash
 from fanal.sim.clock import run_virtual
 from fanal.sim.world import World
 
-from tests.unit.paper_fleet import PaperFleet
-
 
 @pytest.fixture
 async def world():
     """A bench on which somebody presses BOOT and RESET; a file may have another one."""
     async with World(hands=True) as world:
         yield world
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
 
 
 @pytest.fixture

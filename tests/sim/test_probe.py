@@ -16,8 +16,6 @@ from fanal.sim.chip import ASLEEP, RUNNING
 from fanal.sim.world import World
 from fanal.status import read_status
 
-from tests.unit.paper_fleet import PaperFleet
-
 pytestmark = [
     pytest.mark.sim,
     pytest.mark.filterwarnings("ignore:set(Daemon|Name):DeprecationWarning"),  # pyserial's RFC 2217
@@ -28,13 +26,6 @@ pytestmark = [
 async def world():
     async with World() as world:
         yield world
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
 
 
 def ask_rom(port):

@@ -25,18 +25,9 @@ from fanal.sim.clock import run_virtual
 from fanal.sim.world import World
 from fanal.verify import FAIL, OK, verify
 
-from tests.unit.paper_fleet import PaperFleet
-
 pytestmark = pytest.mark.sim
 
 PASSPHRASE = "correct horse battery staple"
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
 
 
 class Bench:

@@ -20,19 +20,11 @@ from fanal_protocol import alert, keys
 
 from tests.unit import fake_board
 from tests.unit.paper_board import PaperBoard
-from tests.unit.paper_fleet import PaperFleet
 from tests.unit.paper_repl import PaperRepl
 
 C3 = Attached("/dev/ttyACM0", "USB JTAG", "02:00:00:00:00:01", 0x303A, 0x1001, "02:00:00:00:00:01")
 CP = Attached("/dev/ttyUSB0", "CP2102", "0001", 0x10C4, 0xEA60)
 NOW_MS = 1_800_000_000_000
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
 
 
 def registered(fleet, number=1, mac=C3.mac, settings=None, profile="fixed"):

@@ -16,13 +16,6 @@ from tests.unit.paper_fleet import NOW, PaperFleet
 REQUEST = Request("shelter-3", "room 12", "carried", {"hold_ms": 2000})
 
 
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
-
-
 def run(board, fleet, request=REQUEST, fuse=None, station=None):
     """One `fanal provision`, which the fuse may end anywhere."""
     fuse = fuse or Fuse()

@@ -9,15 +9,6 @@ from fanal.schema import SCHEMA_VERSION, BeaconRow, SightingRow
 from sqlalchemy import select
 from sqlalchemy.exc import IntegrityError as ConstraintError
 
-from tests.unit.paper_fleet import PaperFleet
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
-
 
 def wanted(beacon_id="AAAAAAAA", key=1, mac="02:00:00:00:00:01", station=0):
     return Reservation(beacon_id, bytes([key]) * 32, mac, "ESP32C3", station, "s", "p", "fixed")

@@ -15,13 +15,6 @@ from tests.unit.paper_fleet import NOW, PaperFleet
 IN_EVENT = {"n": 1, "activation": 1, "drill": False, "resumed": False, "phase": 0, "age_s": 3}
 
 
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
-
-
 def made(fleet, mac="02:00:00:00:00:01", site="shelter-3"):
     """Return a provisioned board, and its id."""
     board = PaperBoard(mac)

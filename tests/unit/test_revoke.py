@@ -10,14 +10,7 @@ from fanal.revoke import revoke
 from fanal.verify import verify
 
 from tests.unit.paper_board import FILES, PaperBoard
-from tests.unit.paper_fleet import NOW, PaperFleet
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
+from tests.unit.paper_fleet import NOW
 
 
 @pytest.fixture

@@ -8,14 +8,7 @@ from fanal import certificate
 from fanal.error import IntegrityError
 from fanal.registry import Clash, Registry, Reservation
 
-from tests.unit.paper_fleet import NOW, PaperFleet, officer
-
-
-@pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
+from tests.unit.paper_fleet import NOW, officer
 
 
 def certified(number, seed=1, fill=7, at=NOW):

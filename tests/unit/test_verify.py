@@ -11,13 +11,6 @@ from tests.unit.paper_fleet import NOW, PaperFleet
 
 
 @pytest.fixture
-def fleet(tmp_path):
-    fleet = PaperFleet(tmp_path)
-    yield fleet
-    fleet.registry.close()
-
-
-@pytest.fixture
 def board(fleet):
     board = PaperBoard()
     provision(board, fleet.station, fleet.registry, Request("shelter-3"), now=lambda: NOW)
