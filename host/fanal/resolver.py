@@ -21,7 +21,7 @@ from fanal.pages import NEAR_MS, Pages
 from fanal.repeats import Known, Repeats
 from fanal.sighting import CrumbFound, Outcome, PageMatched, Refusal, Sighting, SignatureVerified
 from fanal.waiting import Waiting
-from fanal.watch import AnyWatch, Event, Past, Watch
+from fanal.watch import AnyWatch, Beacon, Event, Past, Watch
 
 WINDOW = 2
 WIDE = 500  # beacons from which on they are kept in arrays, if numpy is installed
@@ -83,6 +83,7 @@ class Resolver:
         self._repeats = Repeats()
         self._woken: deque[Heard] = deque()
         self._unsearched: set[bytes] = set()
+        self._echoed: set[bytes] = set()  # found beyond a window, with no good tag as yet
         self._goal: set[bytes] = set()
         self._search: DeepSearch | None = None
         self.watch(watched, lines)
@@ -157,6 +158,35 @@ class Resolver:
             if event_keys is not None:
                 self._pages.recall(event_keys, one.slot, one.rid, one.status,
                                    (one.first_ms, one.last_ms), one.is_verified)  # fmt: skip
+
+    def catch_up(self, lines: Lines) -> None:
+        """Take up what others held as genuine meanwhile, who write into the same registry.
+
+        lines: as when made. What this moves is found with the next search; an event before the
+        window is passed by.
+        """
+        for (beacon_id, number), entries in lines.items():
+            for place in self._watch.places_of(beacon_id):
+                event = self._event(self._watch.beacon(place), number)
+                if event is not None:
+                    for entry in entries:
+                        self._heard_elsewhere(event, Entry(*entry))
+
+    def _event(self, beacon: Beacon, number: int) -> Event | None:
+        """Return an event of a beacon, put into the table if it is beyond; None before it."""
+        if number not in beacon.events and number > self._watch.last(beacon):
+            self._watch.include(beacon, beacon.keys_of(number))
+        if number in beacon.events:
+            return beacon.events[number]
+        event_keys = self._watch.keys_in_window(beacon.anchor.beacon_id, number)
+        return None if event_keys is None else Event(beacon, event_keys, ())
+
+    def _heard_elsewhere(self, event: Event, entry: Entry) -> None:
+        verdict = event.judge(entry, False)
+        self._watch.hold(event)
+        event.beacon.note(event.number, entry, verdict)
+        if verdict.kind != REPLAY and event.number > event.beacon.newest:
+            self._wake(self._watch.advance(event, self._waiting.groups.keys()), self._woken)
 
     def let_go(self, anchors: Mapping[str, EventKeys]) -> None:
         """Forget the keys of all events before these, by beacon id."""
@@ -253,10 +283,14 @@ class Resolver:
         if reason != "unknown":
             self._waiting.remove(heard.payload)
             return Refusal(reason, heard)
-        is_new = rid not in self._waiting.groups
+        # who echoed an identifier with a tag of his own may be ahead of the beacon itself
+        known = self._waiting.groups.get(rid, ())
+        is_new = heard.payload not in known if rid in self._echoed else not known
         is_kept = self._waiting.keep(heard)
         if is_new and is_kept:
             self._unsearched.add(rid)
+            if len(self._unsearched) > 2 * _WAITING_MOST:  # most of them wait no more
+                self._unsearched.intersection_update(self._waiting.groups)
         return Refusal(reason, heard, is_kept)
 
     def _sighted(
@@ -303,6 +337,8 @@ class Resolver:
         event_keys = beacon.anchor.later(hit.event, hit.event_key)
         # a tag, and not an identifier alone, says that the event exists: that one can be echoed
         if not any(_opens(event_keys, heard) for heard in woken):
+            self._echoed.update(hit.rids)
+            self._echoed.intersection_update(self._waiting.groups)
             return []
         self._watch.include(beacon, event_keys)
         return self._alerts(deque(sorted(woken, key=lambda heard: heard.t_ms)))

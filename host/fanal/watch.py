@@ -193,6 +193,9 @@ class AnyWatch(Protocol):
     def beacon(self, place: int) -> Beacon:
         """Return the beacon of a number from 0, in the order in which they were added."""
 
+    def places_of(self, beacon_id: str) -> Sequence[int]:
+        """Return the numbers of the beacons of that id: one, or none."""
+
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
 
@@ -262,6 +265,10 @@ class Watch:
     def beacon(self, place: int) -> Beacon:
         """Return a beacon by its number."""
         return self.beacons[place]
+
+    def places_of(self, beacon_id: str) -> Sequence[int]:
+        """Return the numbers of the beacons of that id."""
+        return [one.place for one in self.beacons if one.anchor.beacon_id == beacon_id]
 
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""

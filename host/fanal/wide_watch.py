@@ -223,6 +223,10 @@ class WideWatch:
             return known
         return Beacon(self.rows.keys(place), self.rows.newest_of(place), place)
 
+    def places_of(self, beacon_id: str) -> Sequence[int]:
+        """Return the numbers of the beacons of that id."""
+        return self.rows.places_of(beacon_id)
+
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
         return beacon.newest + self.window
