@@ -15,6 +15,7 @@ from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, Operati
 from sqlalchemy.orm import Session
 
 from fanal.error import EnvironmentFault, UsageError
+from fanal.hub import hub_log
 from fanal.hub.tables import SCHEMA_VERSION, Base, MetaRow, TurnRow
 from fanal.printable import printable
 from fanal.sqlite_engine import engine_of, for_writing
@@ -26,6 +27,7 @@ _PRAGMAS = (
 BEACONS = "beacons"  # a key of `MetaRow`: whoever watches beacons reads them again when it moves
 _CHANGE = "change"
 _SCHEMA = "schema"
+_SHOWS = "fanal_shows"  # in `Session.info`
 
 
 class Store:
@@ -66,7 +68,9 @@ class Store:
         """
         with translated(), Session(for_writing(self.engine)) as session, session.begin():
             yield session
-            if shows:
+            # in this order, and last: so no two transactions wait for each other in a circle
+            hub_log.write_down(session)
+            if shows or session.info.pop(_SHOWS, False):
                 session.flush()
                 touch(session)
 
@@ -93,14 +97,12 @@ class Store:
                     "Update Fanal on this computer; nothing was changed.",
                     code="newer",
                 )
+            hub_log.begin(session, self.now_ms())
 
 
 def touch(session: Session) -> None:
-    """Tell whoever looks at the page that something changed, when this transaction commits.
-
-    Last in a transaction: on PostgreSQL the row is locked from here on.
-    """
-    session.execute(update(MetaRow).where(MetaRow.key == _CHANGE).values(value=MetaRow.value + 1))
+    """Tell whoever looks at the page that something changed, when this transaction commits."""
+    session.info[_SHOWS] = True
 
 
 def take_turn(session: Session, worker: str, now_ms: int, patience_ms: int) -> str | None:

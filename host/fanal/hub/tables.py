@@ -364,3 +364,35 @@ class SessionRow(Base):
     csrf: Mapped[str] = mapped_column(String(64))
     created_ms: Mapped[int]
     seen_ms: Mapped[int]
+
+
+class LogLeafRow(Base):
+    """One entry of the hub's log, from 0 on. content: as in `log_entry`; hash: of the leaf, 32
+    bytes. Entries are only ever added; see `hub_log`."""
+
+    __tablename__ = "log_leaf"
+
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    content: Mapped[bytes]
+    hash: Mapped[bytes]
+
+
+class LogNodeRow(Base):
+    """The hash of a whole subtree of 2^level entries, see `merkle`. 32 bytes; level: 1 or more."""
+
+    __tablename__ = "log_node"
+
+    level: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    number: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    hash: Mapped[bytes]
+
+
+class LogCheckpointRow(Base):
+    """What the hub signed for its log. note: C2SP tlog-checkpoint, whose origin and size these
+    are."""
+
+    __tablename__ = "log_checkpoint"
+
+    origin: Mapped[str] = mapped_column(primary_key=True)
+    size: Mapped[int] = mapped_column(primary_key=True, autoincrement=False)
+    note: Mapped[str]

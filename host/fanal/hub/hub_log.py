@@ -1,0 +1,237 @@
+"""The hub's own log: what people and the hub do about alerts, entered with what they did, for good.
+
+Each entry is a leaf of a Merkle tree (RFC 6962), in the form of `log_entry`. `enter` remembers what
+is to be written down; it becomes leaves when its transaction ends, after everything else in it. So
+whatever was done has its entry or was not done, and workers hold each other up for a moment only.
+Whether everything is as it was says `hub_log_verify`; who signs for it, `hub_log_checkpoint`.
+"""
+
+from collections.abc import Iterator, Sequence
+from hashlib import sha256
+from typing import TYPE_CHECKING, Any
+
+from sqlalchemy import LargeBinary, Select, Table, cast, func, insert, select
+from sqlalchemy.dialects import postgresql, sqlite
+
+from fanal import log_entry, merkle
+from fanal.hub.tables import (
+    NOTED,
+    ActionRow,
+    FleetRow,
+    IncidentRow,
+    ListenerRow,
+    LogLeafRow,
+    LogNodeRow,
+    SiteRow,
+    UserRow,
+)
+from fanal.log_record import Leaf
+
+if TYPE_CHECKING:
+    from sqlalchemy.orm import Session
+
+    from fanal.hub.store import Store
+
+Subject = IncidentRow | UserRow | ListenerRow | SiteRow | FleetRow
+
+# what is no line of a timeline; those are called as in `tables`
+BEGAN, TAKEN_OVER, ENROLLED, RESTORED = "log began", "taken over", "enrolment accepted", "restored"
+FIRST_SEEN, REPLAY_SEEN = "alert first seen", "replay seen"
+SIGNATURE, KIND, EXPORTED = "signature verified", "kind changed", "exported"
+ACCOUNT_ADDED, ACCOUNT_CHANGED, PASSWORD = "account added", "account changed", "password changed"
+DISABLED, ENABLED = "account disabled", "account enabled"
+LISTENER, FORGOTTEN, PLACED = "listener enrolled", "listener forgotten", "listener placed"
+SITE, SITE_FORGOTTEN = "site placed", "site forgotten"
+
+COMMAND_LINE = "command line"  # who did it, if nobody said so
+
+_WAITING = "fanal_log"  # in `Session.info`: what was entered in this transaction
+_TURN = 4605  # of those that append; 4604 is whose turn it is to make tables
+_NO_HASH = bytes(merkle.HASH_SIZE)
+_MOST_ENTRIES = 1 << 48  # a larger number was written by nobody but an editor
+_MADE_ANEW = 12  # levels of nodes that are made of their leaves if they are missing
+
+
+def enter(
+    session: "Session",
+    what: str,
+    at_ms: int | None = None,
+    *,
+    of: Subject | None = None,
+    line: ActionRow | None = None,
+    **more: Any,
+) -> None:
+    """Enter what was done into the log, when this transaction commits. For sessions of `writing`.
+
+    of: what it was done to; the entry tells how that is at the end of the transaction. line: of the
+    timeline, which then says who did it, and when. more: `who`, `detail` and the like.
+    """
+    session.info.setdefault(_WAITING, []).append((what, at_ms, of, line, more))
+
+
+def write_down(session: "Session") -> None:
+    """Make leaves of what was entered in this transaction. `Store.writing` does it, at its end."""
+    waiting = session.info.pop(_WAITING, [])
+    if waiting:
+        session.flush()
+        append(session, [log_entry.encode(_fields(*one)) for one in waiting])
+
+
+def begin(session: "Session", now_ms: int) -> None:
+    """Begin the log of a database that has none, with whatever is in it already."""
+    if size_of(session):
+        return
+    enter(session, BEGAN, now_ms)
+    subjects: list[Subject] = [
+        *session.scalars(select(FleetRow)),
+        *session.scalars(select(IncidentRow).order_by(IncidentRow.id)),
+        *session.scalars(select(UserRow).order_by(UserRow.name)),
+        *session.scalars(select(ListenerRow).where(ListenerRow.enrolled_ms.is_not(None))),
+        *session.scalars(select(SiteRow).order_by(SiteRow.name)),
+    ]
+    for row in subjects:
+        enter(session, TAKEN_OVER, now_ms, of=row)
+    for line in session.scalars(select(ActionRow).order_by(ActionRow.id)):
+        enter(session, TAKEN_OVER, line=line)
+
+
+def append(session: "Session", contents: Sequence[bytes]) -> None:
+    """Let entries join the log, one writer at a time.
+
+    Nothing that is wrong with earlier ones stands in the way: an alert has to be written down
+    whatever was done to the log.
+    """
+    if session.get_bind().dialect.name != "sqlite":
+        # no row that an editor could remove; SQLite has one writer anyway
+        session.execute(select(func.pg_advisory_xact_lock(_TURN)))
+    size, kept = size_of(session), reader(session)
+    new: dict[tuple[int, int], bytes] = {}
+    leaves = []
+
+    def read(level: int, number: int) -> bytes:
+        return new.get((level, number)) or kept(level, number)
+
+    for number, content in enumerate(contents, size):
+        leaf = merkle.leaf_hash(content)
+        leaves.append({"number": number, "content": content, "hash": leaf})
+        new |= {(node[0], node[1]): node.hash for node in merkle.appended(number, leaf, read)}
+    session.execute(insert(LogLeafRow), leaves)
+    _put_nodes(session, [{"level": level, "number": number, "hash": found}
+                         for (level, number), found in new.items() if level])  # fmt: skip
+
+
+def size_of(session: "Session") -> int:
+    """Return how many entries the log has."""
+    plausible = LogLeafRow.number < _MOST_ENTRIES
+    newest = session.scalar(select(func.max(LogLeafRow.number)).where(plausible))
+    return 0 if newest is None else max(0, newest + 1)
+
+
+def reader(session: "Session") -> merkle.Read:
+    """Return what reads the nodes of the log; one that is missing is made of those below it."""
+
+    def read(level: int, number: int) -> bytes:
+        if level == 0:
+            row = session.execute(leaves_asked().where(LogLeafRow.number == number)).first()
+            return _NO_HASH if row is None else row[2]
+        kept = session.scalar(select(cast(LogNodeRow.hash, LargeBinary)).where(
+            LogNodeRow.level == level, LogNodeRow.number == number))  # fmt: skip
+        if kept is not None:
+            return bytes(kept)
+        if level > _MADE_ANEW:
+            return _NO_HASH
+        return merkle.node_hash(read(level - 1, 2 * number), read(level - 1, 2 * number + 1))
+
+    return read
+
+
+def leaves_asked() -> Select[int, bytes, bytes]:
+    """Return what asks for the entries in their order: number, content, hash.
+
+    As bytes, whatever they are: a tool that edits them may leave text, which has to be told too.
+    """
+    return select(
+        LogLeafRow.number,
+        cast(LogLeafRow.content, LargeBinary),
+        cast(LogLeafRow.hash, LargeBinary),
+    ).order_by(LogLeafRow.number)
+
+
+def leaves(store: "Store", start: int = 0, end: int | None = None) -> list[Leaf]:
+    """Return the entries from `start` to before `end`, as they are in the database."""
+    asked = leaves_asked().where(LogLeafRow.number >= start)
+    if end is not None:
+        asked = asked.where(LogLeafRow.number < end)
+    with store.reading() as session:
+        return [Leaf(*row) for row in session.execute(asked)]
+
+
+def told(row: Subject) -> dict[str, Any]:
+    """Return what an entry says of a row. Only what never changes without an entry."""
+    if isinstance(row, IncidentRow):
+        return {"beacon": row.beacon, "event": row.event, "kind": row.kind, "state": row.state,
+                "is_replay": row.is_replay, "signature": row.signature,
+                "assigned_to": row.assigned_to, "acknowledged_ms": row.acknowledged_ms,
+                "escalation": row.escalation}  # fmt: skip
+    if isinstance(row, UserRow):
+        return {"role": row.role, "is_disabled": row.is_disabled, "created_ms": row.created_ms}
+    if isinstance(row, ListenerRow):
+        return {"name": row.name, "enrolled_ms": row.enrolled_ms, "enrolled_by": row.enrolled_by,
+                "latitude": row.fixed_latitude, "longitude": row.fixed_longitude,
+                "accuracy_m": row.fixed_accuracy_m}  # fmt: skip
+    if isinstance(row, SiteRow):
+        return {"latitude": row.latitude, "longitude": row.longitude, "accuracy_m": row.accuracy_m}
+    return {"certificate": log_entry.digest(row.certificate), "made_ms": row.made_ms,
+            "log_certificate": log_entry.digest(row.log_certificate)}  # fmt: skip
+
+
+def detail_of(line: ActionRow) -> str:
+    """Return what an entry says of a line's detail: of a note its SHA-256, and not the text."""
+    if line.what != NOTED:
+        return line.detail
+    return f"SHA-256 {sha256(line.detail.encode()).hexdigest()}"
+
+
+def _fields(
+    what: str, at_ms: int | None, of: Subject | None, line: ActionRow | None, more: dict[str, Any]
+) -> dict[str, Any]:
+    fields: dict[str, Any] = {"what": what, "at_ms": at_ms, **dict(_named(of))}
+    if line is not None:
+        fields |= {"at_ms": line.at_ms, "who": line.who, "detail": detail_of(line),
+                   "action": line.id, "incident": line.incident}  # fmt: skip
+        if line.what != what:
+            fields["did"] = line.what
+    return fields | more
+
+
+def _named(of: Subject | None) -> Iterator[tuple[str, Any]]:
+    """Give what says of which row an entry is, and what it says of it."""
+    if of is None:
+        return
+    yield "row", told(of)
+    if isinstance(of, IncidentRow):
+        yield from (("incident", of.id), ("beacon", of.beacon), ("event", of.event),
+                    ("kind", of.kind))  # fmt: skip
+    elif isinstance(of, UserRow):
+        yield "account", of.name
+    elif isinstance(of, ListenerRow):
+        yield "listener", of.key
+    elif isinstance(of, SiteRow):
+        yield "site", of.name
+
+
+def _put_nodes(session: "Session", nodes: Sequence[dict[str, Any]]) -> None:
+    """Write nodes; what is left there of a log that was cut off gives way."""
+    if not nodes:
+        return
+    table = LogNodeRow.__table__
+    assert isinstance(table, Table)
+    key = [table.c.level, table.c.number]
+    statement: sqlite.Insert | postgresql.Insert
+    if session.get_bind().dialect.name == "sqlite":
+        made = sqlite.insert(table)
+        statement = made.on_conflict_do_update(key, set_={"hash": made.excluded.hash})
+    else:
+        new = postgresql.insert(table)
+        statement = new.on_conflict_do_update(index_elements=key, set_={"hash": new.excluded.hash})
+    session.execute(statement, nodes)
