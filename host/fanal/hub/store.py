@@ -72,7 +72,9 @@ class Store:
             hub_log.write_down(session)
             if shows or session.info.pop(_SHOWS, False):
                 session.flush()
-                touch(session)
+                session.execute(
+                    update(MetaRow).where(MetaRow.key == _CHANGE).values(value=MetaRow.value + 1)
+                )
 
     def change(self) -> int:
         """Return a number that goes up with every commit that shows."""
