@@ -10,9 +10,10 @@ from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Self
 
-from sqlalchemy import URL, Engine, create_engine, make_url, select, update
+from sqlalchemy import URL, Connection, Engine, create_engine, inspect, make_url, select, update
 from sqlalchemy.exc import ArgumentError, DBAPIError, NoSuchModuleError, OperationalError
 from sqlalchemy.orm import Session
+from sqlalchemy.schema import CreateColumn
 
 from fanal.error import EnvironmentFault, UsageError
 from fanal.hub import hub_log
@@ -88,6 +89,7 @@ class Store:
                 # two workers that start at once must not both make the tables
                 connection.exec_driver_sql("SELECT pg_advisory_xact_lock(4604)")
             Base.metadata.create_all(connection)
+            _add_columns(connection)
             known = session.get(MetaRow, _SCHEMA)
             if known is None:
                 session.add_all([MetaRow(key=_SCHEMA, value=SCHEMA_VERSION),
@@ -122,6 +124,21 @@ def take_turn(session: Session, worker: str, now_ms: int, patience_ms: int) -> s
         return None
     before, turn.worker, turn.at_ms = turn.worker, worker, now_ms
     return before
+
+
+def _add_columns(connection: Connection) -> None:
+    """Give tables of before the columns that came since: all of them may be empty.
+
+    A Fanal of before goes on with them as it did, so the schema's number stays.
+    """
+    present = inspect(connection)
+    for table in Base.metadata.sorted_tables:
+        known = {column["name"] for column in present.get_columns(table.name)}
+        for column in table.columns:
+            if column.name not in known:
+                made = CreateColumn(column).compile(dialect=connection.dialect)
+                name = connection.dialect.identifier_preparer.format_table(table)
+                connection.exec_driver_sql(f"ALTER TABLE {name} ADD COLUMN {made}")
 
 
 def _engine(url: str | URL) -> Engine:

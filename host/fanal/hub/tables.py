@@ -66,7 +66,8 @@ class FleetRow(Base):
     """The one fleet of this hub, pinned by the first enrolment that was accepted.
 
     certificates: DER; the log's is that of the hub's own log key. made_ms: when the officer made
-    the newest enrolment that was accepted, by the officer's clock: an older one is refused.
+    the newest enrolment that was accepted, by the officer's clock: an older one is refused. epoch:
+    how often the officer's registry had been restored, by any of them; None: by none that said.
     """
 
     __tablename__ = "fleet"
@@ -75,6 +76,7 @@ class FleetRow(Base):
     certificate: Mapped[bytes]
     log_certificate: Mapped[bytes]
     made_ms: Mapped[int]
+    epoch: Mapped[int | None]
 
 
 class StationRow(Base):
@@ -92,7 +94,8 @@ class BeaconRow(Base):
     anchor: E_anchor_event, 32 bytes, sealed under the hub's storage key with the id and the
     number as associated data. It moves with the newest event heard, and what it was before is
     gone. public_key: 32 bytes. certificate: DER or None. retired_ms: the officer says that its keys
-    were erased: it need not be watched any more.
+    were erased: it need not be watched any more. horizon: the newest event that was known of it
+    when the officer's registry was restored from a backup, None if it never was.
     """
 
     __tablename__ = "beacon"
@@ -110,6 +113,7 @@ class BeaconRow(Base):
     anchor_event: Mapped[int]
     anchor: Mapped[bytes]
     newest_event: Mapped[int]  # 0: none was heard
+    horizon: Mapped[int | None]
 
 
 class SiteRow(Base):
@@ -208,9 +212,10 @@ class IncidentRow(Placed, Base):
 
     began_ms: when it was squeezed, at the latest. The status fields are those of the sighting with
     the greatest event time. signature: UNSIGNED or SIGNED. is_confirmed: an enrolled listener heard
-    it. is_replay: all that is known of it are replays; it notifies nobody. The place estimate is
-    kept here with its source (see `position`), None if nothing is known. revision: goes up with
-    whatever a responder would want to be told.
+    it. is_replay: all that is known of it are replays; it notifies nobody. may_be_replay: its event
+    was none of those after the horizon of its beacon when it was opened; it hinders nothing; None
+    is no. The place estimate is kept here with its source (see `position`), None if nothing is
+    known. revision: goes up with whatever a responder would want to be told.
     """
 
     __tablename__ = "incident"
@@ -247,6 +252,7 @@ class IncidentRow(Placed, Base):
     acknowledged_ms: Mapped[int | None]
     escalation: Mapped[int]  # levels reached
     revision: Mapped[int]
+    may_be_replay: Mapped[bool | None]
 
 
 class SightingRow(Placed, Base):
