@@ -175,6 +175,11 @@ def _say_restored(done: dict[str, Any], as_json: bool) -> None:
         f"{warning}  Not in it: what was heard, changed or revoked since then. Revoke again what"
         " was revoked, and merge what stations have."
     )
+    console.note(
+        f"{warning}  No hub knows of it yet. For each: `fanal hub enrol --to LINE --out FILE` here"
+        " (or --here), and `fanal hub accept FILE` there; the line is in request.txt of its folder."
+        " Then it marks what may be a replay, and nothing that it knows moves back."
+    )
     console.note("Officers open it again after `fanal fleet officers add`.")
 
 

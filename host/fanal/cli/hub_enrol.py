@@ -198,6 +198,16 @@ def _say_accepted(done: "Accepted", as_json: bool) -> None:
                f" before, {done.retired} newly retired, {done.revoked} revoked")  # fmt: skip
     if done.is_first:
         console.note("Next: `fanal hub user add NAME --role officer`, then `fanal hub`.")
+    if done.unsure:
+        warning = console.mark("warn", sys.stderr)
+        console.note(f"{warning}  The registry was restored from a backup. What comes from"
+                     f" {_beacons(done.unsure)} may be a replay, until each shows a newer event: it"
+                     " alarms as ever, and is marked.")  # fmt: skip
+    if done.is_outdated:
+        warning = console.mark("warn", sys.stderr)
+        console.note(f"{warning}  The file comes from a copy of the registry that knows nothing of"
+                     " a restore that this hub was told of. No mark was taken away. Ask the officer"
+                     " which folder is the fleet's.")  # fmt: skip
     if done.missing:
         warning = console.mark("warn", sys.stderr)
         console.note(f"{warning}  {done.missing} beacons of this hub are not in the file. They are"

@@ -2,7 +2,8 @@
 
 The file is sealed to the hub (age) and signed by the fleet. What a hub holds never moves back: an
 older file is refused, a revocation stays, and the anchor of a beacon, from which its event keys
-are ratcheted, only ever moves on.
+are ratcheted, only ever moves on. The horizon of a beacon, up to which an event may be a replay, is
+what the newest restore of the registry says, and within one only rises.
 """
 
 from dataclasses import dataclass, field
@@ -10,7 +11,7 @@ from datetime import UTC, datetime
 
 import pyrage  # type: ignore[import-untyped]
 from fanal_protocol import keys
-from sqlalchemy import select
+from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
 from fanal import certificate
@@ -41,7 +42,9 @@ class Accepted:
     """What an enrolment did to a hub, as numbers of beacons.
 
     revoked: of those that are enrolled now. missing: known to the hub and not in the file; they
-    stay as they were. is_first: the hub had no fleet before.
+    stay as they were. is_first: the hub had no fleet before. unsure: enrolled now, and none of
+    their events is beyond their horizon yet. is_outdated: the file comes from a registry that was
+    restored less often than the one of a file before: from a copy that was put back.
     """
 
     fleet: str
@@ -52,6 +55,8 @@ class Accepted:
     retired: int
     revoked: int
     missing: int
+    unsure: int
+    is_outdated: bool
 
 
 def make(
@@ -81,6 +86,7 @@ def make(
                       for b in watched),
         retired=tuple(b.beacon_id for b in beacons
                       if b.state == RETIRED and b.revocation is None),
+        epoch=registry.epoch(),
     )  # fmt: skip
     try:
         recipient = pyrage.x25519.Recipient.from_str(request.recipient)
@@ -106,11 +112,13 @@ def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
     with store.writing() as session:
         # nobody resolves meanwhile: both move anchors
         session.scalars(select(TurnRow).with_for_update()).one()
-        is_first = _pinned(session, enrolment)
+        before = _pinned(session, enrolment)
+        is_first, is_restored = before is None, enrolment.epoch > (before or 0)
         known = {row.id: row for row in session.scalars(select(BeaconRow).with_for_update())}
-        results = [_kept(session, known.get(b.beacon_id), b, held.storage)
+        results = [_kept(session, known.get(b.beacon_id), b, held.storage, is_restored)
                    for b in enrolment.beacons]  # fmt: skip
         retired = _retired(known, enrolment.retired, store.now_ms())
+        unsure = _unsure(session)
         if is_first or retired or any(result != _SAME for result in results):
             session.get_one(MetaRow, BEACONS).value += 1
             session.flush()
@@ -121,7 +129,7 @@ def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
     return Accepted(
         fleet_name(enrolment), is_first, results.count(_ADDED), results.count(_CHANGED),
         results.count(_SAME), retired, sum(b.revocation is not None for b in enrolment.beacons),
-        len(known.keys() - named),
+        len(known.keys() - named), unsure, enrolment.epoch < (before or 0),
     )  # fmt: skip
 
 
@@ -134,6 +142,7 @@ def _enrolled(beacon: Watched, root: bytes, der: bytes | None) -> EnrolledBeacon
     return EnrolledBeacon(
         beacon.beacon_id, beacon.public_key, der, beacon.station, beacon.site, beacon.place,
         beacon.profile, beacon.newest_event, event, key, beacon.revocation,
+        beacon.horizon,
     )  # fmt: skip
 
 
@@ -153,15 +162,15 @@ def _require_plausible(enrolment: Enrolment, now_ms: int) -> None:
         )
 
 
-def _pinned(session: Session, enrolment: Enrolment) -> bool:
-    """Keep the fleet's certificates; return whether it is the first fleet here."""
+def _pinned(session: Session, enrolment: Enrolment) -> int | None:
+    """Keep the fleet's certificates; return the epoch so far, None if it is the first fleet."""
     row = session.get(FleetRow, 1)
     for number, der in enrolment.stations.items():
         session.merge(StationRow(number=number, certificate=der))
     if row is None:
         session.add(FleetRow(id=1, certificate=enrolment.fleet, log_certificate=enrolment.log,
-                             made_ms=enrolment.made_ms))  # fmt: skip
-        return True
+                             made_ms=enrolment.made_ms, epoch=enrolment.epoch))  # fmt: skip
+        return None
     if _key_in(row.certificate) != _key_in(enrolment.fleet):
         raise IntegrityError(
             f"The file is of another fleet ({fleet_name(enrolment)}) than this hub.",
@@ -177,15 +186,21 @@ def _pinned(session: Session, enrolment: Enrolment) -> bool:
             code="older",
         )
     row.log_certificate, row.made_ms = enrolment.log, enrolment.made_ms
-    return False
+    before = row.epoch or 0
+    row.epoch = max(before, enrolment.epoch)
+    return before
 
 
-def _kept(session: Session, row: BeaconRow | None, told: EnrolledBeacon, storage: bytes) -> str:
-    """Keep what is told of one beacon; return whether that is news."""
+def _kept(session: Session, row: BeaconRow | None, told: EnrolledBeacon, storage: bytes,
+          is_restored: bool) -> str:  # fmt: skip
+    """Keep what is told of one beacon; return whether that is news.
+
+    is_restored: the registry was restored since the file before."""
     if row is None:
         row = BeaconRow(
             id=told.beacon_id, public_key=told.public_key, newest_event=told.newest_event,
             anchor_event=told.anchor_event, anchor=_sealed(told, storage),
+            horizon=told.horizon or None,
         )  # fmt: skip
         _describe(row, told)
         session.add(row)
@@ -203,6 +218,8 @@ def _kept(session: Session, row: BeaconRow | None, told: EnrolledBeacon, storage
     if ahead > 0:
         row.anchor_event, row.anchor = told.anchor_event, _sealed(told, storage)
     row.newest_event = max(row.newest_event, told.newest_event)
+    # a registry that was copied back knows of no restore: it takes no mark away
+    row.horizon = (told.horizon if is_restored else max(row.horizon or 0, told.horizon)) or None
     _describe(row, told)
     return _CHANGED if session.is_modified(row) else _SAME
 
@@ -213,6 +230,13 @@ def _describe(row: BeaconRow, told: EnrolledBeacon) -> None:
     row.certificate = told.certificate or row.certificate
     if told.revocation is not None:  # and it is for good: no file takes one back
         row.revoked_ms, row.revoked_reason = told.revocation.at_ms, told.revocation.reason
+
+
+def _unsure(session: Session) -> int:
+    return session.scalar(
+        select(func.count()).select_from(BeaconRow)
+        .where(BeaconRow.newest_event <= BeaconRow.horizon, BeaconRow.retired_ms.is_(None))
+    ) or 0  # fmt: skip
 
 
 def _sealed(told: EnrolledBeacon, storage: bytes) -> bytes:

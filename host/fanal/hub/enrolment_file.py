@@ -29,6 +29,7 @@ _CONTEXT = b"fanal/1 enrolment"
 _SIGNATURE_BYTES = 64
 _VERSION = 1
 _LONGEST_TEXT = 400
+_MOST_EPOCH = (1 << 31) - 1
 
 
 @dataclass(frozen=True)
@@ -36,7 +37,7 @@ class EnrolledBeacon:
     """One beacon. public_key: 32 bytes; certificate: DER, None if only reserved.
 
     anchor: E_anchor_event, 32 bytes: the event before the newest that the officer's computer
-    heard, so that nothing earlier can be derived from it.
+    heard, so that nothing earlier can be derived from it. horizon: as of `Watched`, 0 if none.
     """
 
     beacon_id: str
@@ -50,6 +51,7 @@ class EnrolledBeacon:
     anchor_event: int
     anchor: bytes = field(repr=False)
     revocation: Revocation | None = None
+    horizon: int = 0
 
 
 @dataclass(frozen=True)
@@ -57,6 +59,7 @@ class Enrolment:
     """All of a fleet that a hub may know. Certificates are DER; made_ms: by the officer's clock.
 
     sealing: the fleet's X25519 key, 32 bytes. retired: ids of beacons whose keys were erased.
+    epoch: how often the officer's registry was restored from a backup.
     """
 
     made_ms: int
@@ -66,6 +69,7 @@ class Enrolment:
     stations: Mapping[int, bytes]
     beacons: tuple[EnrolledBeacon, ...]
     retired: tuple[str, ...]
+    epoch: int = 0
 
 
 def signed(enrolment: Enrolment, signing_key: Ed25519PrivateKey) -> bytes:
@@ -74,6 +78,7 @@ def signed(enrolment: Enrolment, signing_key: Ed25519PrivateKey) -> bytes:
         "fanal": "enrolment", "version": _VERSION, "made_ms": enrolment.made_ms,
         "fleet": _written(enrolment.fleet), "log": _written(enrolment.log),
         "sealing": enrolment.sealing.hex(), "retired": list(enrolment.retired),
+        "epoch": enrolment.epoch,
         "stations": {str(n): _written(der) for n, der in enrolment.stations.items()},
         "beacons": [_beacon_written(one) for one in enrolment.beacons],
     }  # fmt: skip
@@ -150,7 +155,7 @@ def _enrolment(content: Mapping[str, Any]) -> Enrolment:
         _number(content["made_ms"], 0, 1 << 53), _der(content["fleet"]), _der(content["log"]),
         secret(content["sealing"]),
         {_number(int(n), 0, 0xFFFF): _der(der) for n, der in content["stations"].items()},
-        beacons, retired,
+        beacons, retired, _number(content.get("epoch", 0), 0, _MOST_EPOCH),
     )  # fmt: skip
 
 
@@ -163,6 +168,7 @@ def _beacon_written(beacon: EnrolledBeacon) -> dict[str, Any]:
         "profile": beacon.profile, "newest_event": beacon.newest_event,
         "anchor_event": beacon.anchor_event, "anchor": beacon.anchor.hex(),
         "revoked": None if told is None else [told.at_ms, told.reason],
+        **({"horizon": beacon.horizon} if beacon.horizon else {}),
     }  # fmt: skip
 
 
@@ -175,6 +181,7 @@ def _beacon_read(content: Mapping[str, Any]) -> EnrolledBeacon:
         _text(content["profile"]), newest,
         _number(content["anchor_event"], 1, max(1, newest)), secret(content["anchor"]),
         None if revoked is None else Revocation(_number(revoked[0], 0, 1 << 53), _text(revoked[1])),
+        _number(content.get("horizon", 0), 0, MOST_EVENT),
     )  # fmt: skip
 
 
