@@ -33,7 +33,8 @@ def value(root, name):
 
 
 FACTS = {
-    "id": 12, "kind": "ALERT", "state": "open", "is_replay": False, "is_readable": True,
+    "id": 12, "kind": "ALERT", "state": "open", "is_replay": False, "may_be_replay": False,
+    "is_readable": True,
     "is_confirmed": True, "beacon": "K7Q29XMD", "event": 3, "site": "shelter-3",
     "place": "room 12", "profile": "fixed", "revoked_reason": None, "signature": "unsigned",
     "began_ms": 1_800_000_000_000, "first_heard_ms": 1_800_000_001_000,

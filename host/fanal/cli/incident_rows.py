@@ -14,6 +14,7 @@ from fanal.hub.incident_record import Action, Incident, IncidentView
 from fanal.printable import printable
 from fanal.whereabouts import shown as place_shown
 
+_UNSURE = "MAY BE A REPLAY"
 _ROW = "{:>4}  {:<14}  {:<12}  {:<9}  {:<14}  {}"
 
 
@@ -29,12 +30,15 @@ def print_list(incidents: Sequence[Incident]) -> None:
             _short(one.first_received_ms),
         ))  # fmt: skip
         where = printable(place_shown(one.site, one.place))
-        click.echo(console.folded(f"      {where}", 6, sys.stdout))
+        unsure = f"{_UNSURE}  " if one.may_be_replay else ""
+        click.echo(console.folded(f"      {unsure}{where}", 6, sys.stdout))
 
 
 def print_one(found: IncidentView) -> None:
     """Print one incident with its timeline, its listeners and its newest sightings."""
-    click.echo(f"{kind(found.incident)}  incident {found.incident.id}: {found.incident.state}")
+    unsure = f", {_UNSURE}" if found.incident.may_be_replay else ""
+    click.echo(f"{kind(found.incident)}{unsure}  incident {found.incident.id}:"
+               f" {found.incident.state}")  # fmt: skip
     for name, value in _facts(found.incident):
         click.echo(console.folded(f"  {name + ':':<16} {printable(value)}", 19, sys.stdout))
     _print_timeline(found.timeline)
@@ -68,7 +72,12 @@ def _facts(one: Incident) -> list[tuple[str, str]]:
     sure = "an enrolled one among them" if one.is_confirmed else "all UNCONFIRMED"
     low = ", LOW" if one.is_battery_low else ""
     readable = "" if one.is_readable else "  (its status cannot be read)"
+    replay = (
+        "yes, it may be: its event is not newer than what was known when the fleet's registry was"
+        " restored from a backup. In doubt it is real: act, and check by another way"
+    )
     return [
+        *([("A replay?", replay)] if one.may_be_replay else []),
         ("Beacon", f"{shown(one.beacon)}, event {one.event}, {one.profile}{revoked}{readable}"),
         ("Installed at" if one.profile == "fixed" else "Given out at",
          place_shown(one.site, one.place) or "-"),

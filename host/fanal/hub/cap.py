@@ -3,12 +3,15 @@
 How the words are chosen (CAP 1.2, 3.2.1 and 3.2.2):
 
 - status: Actual for ALERT, Exercise for DRILL (its <note> then names the exercise), Test for TEST.
+  What may be a replay keeps its status, urgency and severity, and says so in <note>, the headline
+  and a parameter.
 - scope Private with <addresses>: it is for those who were named, and for nobody else.
 - category Security (law enforcement) and Rescue: somebody is to be got out of somebody's hands.
 - urgency: Immediate ("should be taken immediately") until it is closed, then Past ("no longer
   required"), with the response AllClear.
-- certainty: Observed if the beacon's own signature is here; else Likely if an enrolled listener
-  heard it, Possible if none did; Unlikely for what only replays say and for a false alarm.
+- certainty: Observed if the beacon's own signature is here, and it is none that may be a replay,
+  where a signature says nothing of when; else Likely if an enrolled listener heard it, Possible if
+  none did; Unlikely for what only replays say and for a false alarm.
 - Cancel takes back a message that should not have been: closed as false alarm or duplicate. What
   was real and is over (help arrived, drill over) is an Update: what was said of it stays true.
 """
@@ -70,7 +73,7 @@ def xml(envelope: Envelope, incident: Incident, headline: str, closed_as: str, d
         ("msgType", envelope.message),
         ("scope", "Private"),
         ("addresses", " ".join(map(_address, envelope.addresses))),
-        ("note", f"{incident.kind} {incident.id}" if incident.kind != sighting.ALERT else ""),
+        ("note", _note(incident)),
         ("references", " ".join(
             f"{sender},{plain_name(one)},{time(at_ms)}" for one, at_ms in envelope.references)),
         ("incidents", f"fanal-{incident.id}"),
@@ -126,17 +129,25 @@ def _info(info: ET.Element, envelope: Envelope, incident: Incident, headline: st
         _area(info, incident)
 
 
+def _note(incident: Incident) -> str:
+    is_real = incident.kind == sighting.ALERT
+    of = "" if is_real else f"{incident.kind} {incident.id}"
+    return ", ".join(filter(None, (of, "may be a replay" if incident.may_be_replay else "")))
+
+
 def certainty(incident: Incident, message: str, closed_as: str) -> str:
     """Return how sure it is, in CAP's words."""
     if incident.is_replay or message == CANCEL or closed_as == actions.FALSE_ALARM:
         return "Unlikely"
-    if incident.signature == SIGNED:
+    if incident.signature == SIGNED and not incident.may_be_replay:
         return "Observed"
     return "Likely" if incident.is_confirmed else "Possible"
 
 
 def _parameters(incident: Incident, closed_as: str, detail: str) -> list[tuple[str, str]]:
     shown = [("kind", incident.kind), ("incident", str(incident.id)), ("state", incident.state)]
+    if incident.may_be_replay:
+        shown.append(("may_be_replay", "yes"))
     if closed_as:
         shown.append(("closed_as", closed_as))
     if detail == FULL:

@@ -29,12 +29,15 @@ class Incident:
     """One incident as a list shows it; the fields are those of `tables.IncidentRow`.
 
     beacon: 8 letters. revoked_reason: why its beacon is trusted no more, None if it is.
+    may_be_replay: the rules of time cannot tell, since the fleet's registry was restored; False for
+    what they call a replay.
     """
 
     id: int
     kind: str
     state: str
     is_replay: bool
+    may_be_replay: bool
     is_readable: bool
     is_confirmed: bool
     beacon: str
@@ -96,6 +99,7 @@ class Sighting:
     last_heard_ms: int
     received_ms: int
     verdict: str
+    may_be_replay: bool
     listener: str
     listener_name: str
     is_confirmed: bool

@@ -46,13 +46,14 @@ class Known:
         del self.heard[:-_MOST_HEARD]
 
 
-def began(seen: Sighting) -> IncidentRow:
+def began(seen: Sighting, may_be_replay: bool) -> IncidentRow:
     """Return the row of an incident that its first alert opens; nothing is counted yet."""
     assert seen.receipt is not None
     received_ms = seen.receipt.received_ms
     row = IncidentRow(
         beacon=seen.beacon_id, event=seen.event, kind=seen.kind, state=OPEN,
-        is_replay=seen.verdict == REPLAY, is_confirmed=False, signature=UNSIGNED,
+        is_replay=seen.verdict == REPLAY, may_be_replay=may_be_replay, is_confirmed=False,
+        signature=UNSIGNED,
         began_ms=seen.began_ms, first_heard_ms=seen.t_ms, last_heard_ms=seen.receipt.last_ms,
         first_received_ms=received_ms, last_received_ms=received_ms,
         sightings=0, replays=0, listeners=0, escalation=0, revision=0,
@@ -97,13 +98,13 @@ def crumb_row(incident: int, found: CrumbFound) -> dict[str, Any]:
             "access_points": points, "heard_ms": found.t_ms}  # fmt: skip
 
 
-def begin_anew(row: IncidentRow, seen: Sighting) -> None:
+def begin_anew(row: IncidentRow, seen: Sighting, may_be_replay: bool) -> None:
     """Forget what replays said: this is the first genuine alert."""
     assert seen.receipt is not None
     row.is_replay, row.is_confirmed, row.kind = False, False, seen.kind
     row.first_heard_ms, row.last_heard_ms = seen.t_ms, seen.receipt.last_ms
     row.first_received_ms = row.last_received_ms = seen.receipt.received_ms
-    row.age_s = -1
+    row.age_s, row.may_be_replay = -1, may_be_replay
 
 
 def leave(session: Session, row: IncidentRow, left: Iterable[tuple[int, int]]) -> None:

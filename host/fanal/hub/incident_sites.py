@@ -1,4 +1,4 @@
-"""Who stands where: the sites of beacons and the places of listeners, as the officer says."""
+"""Who stands where: sites and horizons of beacons, places of listeners, as the officer says."""
 
 from collections.abc import Iterable
 from dataclasses import dataclass
@@ -27,6 +27,7 @@ class Scene:
     """sites: by beacon id, of those that are installed at a site that has a place."""
 
     sites: dict[str, Position]
+    _horizons: dict[str, int]
     _enrolled: frozenset[str]
     _fixed: dict[str, Position]
 
@@ -35,6 +36,10 @@ class Scene:
         assert seen.receipt is not None
         key = seen.receipt.listener
         return HeardBy(key in self._enrolled, self._fixed.get(key, seen.receipt.position))
+
+    def may_be_replay(self, seen: Sighting) -> bool:
+        """Return whether an alert is of an event that was over or under way at a restore."""
+        return seen.may_be_replay(self._horizons.get(seen.beacon_id, 0))
 
 
 def scene_of(session: Session, outcomes: Iterable[Outcome]) -> Scene:
@@ -48,12 +53,17 @@ def scene_of(session: Session, outcomes: Iterable[Outcome]) -> Scene:
         .join(SiteRow, SiteRow.name == BeaconRow.site)
         .where(BeaconRow.profile == _INSTALLED, BeaconRow.id.in_(beacons))
     )  # fmt: skip
+    horizons = session.execute(
+        select(BeaconRow.id, BeaconRow.horizon)
+        .where(BeaconRow.horizon.is_not(None), BeaconRow.id.in_(beacons))
+    )  # fmt: skip
     listeners = session.scalars(
         select(ListenerRow)
         .where(ListenerRow.key.in_({s.receipt.listener for s in seen if s.receipt}))
     ).all()  # fmt: skip
     return Scene(
         {row.id: Position(row.latitude, row.longitude, row.accuracy_m, SITE) for row in sites},
+        {row.id: row.horizon for row in horizons},
         frozenset(row.key for row in listeners if row.enrolled_ms is not None),
         {row.key: place for row in listeners if (place := fixed_place_of(row)) is not None},
     )

@@ -4,6 +4,9 @@ Replays move nothing. An incident of which nothing but replays is known says so 
 begins anew with the first genuine alert: then it is opened as if it were new, and all its fields
 are those of genuine alerts.
 
+An event that is not newer than what was known of its beacon when the fleet's registry was restored
+may be a replay that no rule of time finds. Its incident is marked when it opens, and that is all.
+
 Closed stays closed, and goes on to collect what is heard. The hub reopens it if an alert heard
 after the closing says that somebody squeezed once more (the phase is back from track to alert), or
 if what was closed as a replay, a drill or a test turns out to be more than that. What was
@@ -23,6 +26,7 @@ from fanal_protocol.line import DUPLICATE, REPLAY
 from sqlalchemy import select, tuple_
 from sqlalchemy.orm import Session
 
+from fanal.hub import hub_log
 from fanal.hub.actions import last_action
 from fanal.hub.incident_news import Standing, reason, standing
 from fanal.hub.incident_rows import (
@@ -59,6 +63,7 @@ from fanal.sighting import ALERT, DRILL, TEST, CrumbFound, Outcome, Sighting, Si
 
 HUB = "hub"
 SQUEEZED_AGAIN, IS_MORE = "squeezed again", "it is more than what it was taken for"
+MAY_BE_REPLAY = "may be a replay"
 
 MOST_REPEATED = 10_000  # duplicates and replays of one incident, from listeners not enrolled
 
@@ -146,8 +151,7 @@ class Incidents:
         why = ""
         if work.is_new or work.is_again:
             why = OPENED
-            how = "by a replay" if row.is_replay else "after replays" if work.is_again else ""
-            _act(session, row, OPENED, how, row.first_received_ms)
+            _act(session, row, OPENED, _how(work), row.first_received_ms)
         again = _reopens(session, work)
         if again:
             why = why or REOPENED
@@ -161,6 +165,7 @@ class Incidents:
         session.flush()
         if why and not row.is_replay and self._changed is not None:
             self._changed(session, row, why)
+        _enter_changed(session, work)
         self._known[row.id] = work.known
         self._known.move_to_end(row.id)
         if len(self._known) > _MOST_KNOWN:
@@ -174,7 +179,7 @@ def _sighted(works: dict[Event, _Work], seen: Sighting, scene: Scene) -> None:
     columns = sighting_row(seen, listener.position)
     work = works.get(event)
     if work is None:
-        row = began(seen)
+        row = began(seen, scene.may_be_replay(seen))
         work = works[event] = _Work(row, Known(), standing(row), row.is_replay, is_new=True)
     for gone in seen.left:
         work.left.add((gone.slot, gone.seq))
@@ -190,7 +195,7 @@ def _sighted(works: dict[Event, _Work], seen: Sighting, scene: Scene) -> None:
     if is_genuine and work.is_replay:
         work.is_again, work.is_replay = not work.is_new, False
         work.known, work.counted = Known(), []
-        begin_anew(work.row, seen)
+        begin_anew(work.row, seen, scene.may_be_replay(seen))
     if is_genuine or work.is_replay:
         work.counted.append((seen, listener.is_enrolled))
         work.known.add(columns, listener.position)
@@ -276,5 +281,27 @@ def _reopens(session: Session, work: _Work) -> str:
     return SQUEEZED_AGAIN if closing is None or work.squeezed_ms > closing.at_ms else ""
 
 
+def _how(work: _Work) -> str:
+    if work.row.is_replay:
+        return "by a replay"
+    unsure = MAY_BE_REPLAY if work.row.may_be_replay else ""
+    return ", ".join(filter(None, ("after replays" if work.is_again else "", unsure)))
+
+
 def _act(session: Session, row: IncidentRow, what: str, detail: str, at_ms: int) -> None:
-    session.add(ActionRow(incident=row.id, at_ms=at_ms, who=HUB, what=what, detail=detail))
+    line = ActionRow(incident=row.id, at_ms=at_ms, who=HUB, what=what, detail=detail)
+    session.add(line)
+    entry = what
+    if what == OPENED:
+        entry = hub_log.REPLAY_SEEN if row.is_replay else hub_log.FIRST_SEEN
+    hub_log.enter(session, entry, of=row, line=line)
+
+
+def _enter_changed(session: Session, work: _Work) -> None:
+    """Enter into the hub's log what has no line in the timeline."""
+    row, at_ms = work.row, work.row.last_received_ms
+    if row.kind != work.was.kind and not (work.is_new or work.is_again):
+        how = f"{work.was.kind} before"
+        hub_log.enter(session, hub_log.KIND, at_ms, of=row, who=HUB, detail=how)
+    if row.signature != work.was.signature:
+        hub_log.enter(session, hub_log.SIGNATURE, at_ms, of=row, who=HUB)

@@ -1,7 +1,8 @@
 """What a message that leaves the hub says, in JSON and in a line of words. Pure.
 
 The JSON follows Standard Webhooks: `type`, `timestamp`, `data`. A channel whose detail is
-MINIMAL is told the kind, the number and where to look, and neither beacon nor place.
+MINIMAL is told the kind, the number and where to look, and neither beacon nor place. Whether it may
+be a replay is told to all: it is for whoever goes there.
 """
 
 from typing import Any
@@ -22,6 +23,7 @@ _ALARMS = {
     "deaf": "has a radio that failed",
     "quiet": "hears no Bluetooth at all",
 }
+_UNSURE = "MAY BE A REPLAY of what it said before; act as on any other, and check by another way"
 _IS_BACK = {"heard again": "is heard again", "hears again": "hears again"}
 
 
@@ -31,6 +33,7 @@ def of_incident(
     """Return what is said of an incident. why: what changed; closed_as: the reason, or ""."""
     data = {
         "kind": incident.kind,
+        "may_be_replay": incident.may_be_replay,
         "message": message,
         "why": printable(why),
         "number": incident.id,
@@ -64,7 +67,8 @@ def headline(content: dict[str, Any]) -> str:
         return f"LISTENER: {data['listener_name']} {how}"[:_LONGEST]
     why = data["closed_as"] or data["why"]
     cancelled = "cancelled, " if data["message"] == CANCEL else ""
-    line = f"{data['kind']}: incident {data['number']}, {cancelled}{why}"
+    unsure = "may be a replay, " if _may_be_replay(data) else ""
+    line = f"{data['kind']}: {unsure}incident {data['number']}, {cancelled}{why}"
     incident = data["incident"]
     if incident is not None:
         where = place_shown(incident["site"], incident["place"])
@@ -79,8 +83,15 @@ def in_words(content: dict[str, Any]) -> str:
     if "listener_name" in data:
         lines += [f"Last received:  {data['last_received']}"]
     else:
-        lines += [f"Kind:  {data['kind']}", f"State:  {data['state']}", *_facts(data["incident"])]
+        unsure = f", {_UNSURE}" if _may_be_replay(data) else ""
+        lines += [f"Kind:  {data['kind']}{unsure}", f"State:  {data['state']}"]
+        lines += _facts(data["incident"])
     return "\n".join([*lines, "", data["url"], ""])
+
+
+def _may_be_replay(data: dict[str, Any]) -> bool:
+    # what waited in the outbox since before this word was in it
+    return bool(data.get("may_be_replay"))
 
 
 def _facts(incident: dict[str, Any] | None) -> list[str]:

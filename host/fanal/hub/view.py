@@ -125,7 +125,8 @@ def summary(row: IncidentRow, beacon: BeaconRow) -> Incident:
     """Return an incident's row as it is shown."""
     revoked = None if beacon.revoked_ms is None else beacon.revoked_reason or ""
     return Incident(
-        row.id, row.kind, row.state, row.is_replay, row.is_readable, row.is_confirmed, row.beacon,
+        row.id, row.kind, row.state, row.is_replay, row.may_be_replay is True and not row.is_replay,
+        row.is_readable, row.is_confirmed, row.beacon,
         row.event, beacon.site, beacon.place, beacon.profile, revoked, row.signature, row.began_ms,
         row.first_heard_ms, row.last_heard_ms, row.first_received_ms, row.last_received_ms,
         row.age_s, row.is_resumed, row.phase, row.battery_mv, row.is_battery_low, row.crumbs,
@@ -246,7 +247,8 @@ def _sightings(
     def told(x: SightingRow) -> Sighting:
         evidence = Evidence(x.rid.hex(), x.status) if with_evidence else None
         return Sighting(
-            x.id, row.kind, x.heard_ms, x.last_heard_ms, x.received_ms, x.verdict, x.listener,
+            x.id, row.kind, x.heard_ms, x.last_heard_ms, x.received_ms, x.verdict,
+            row.may_be_replay is True and x.verdict != _REPLAY, x.listener,
             _name(x.listener, known), _is_enrolled(x.listener, known), x.count, x.rssi_dbm,
             place_of(x), x.slot, x.seq, x.battery_mv, x.crumbs, x.phase, evidence,
         )  # fmt: skip
