@@ -16,6 +16,7 @@ from sqlalchemy import delete, select
 from sqlalchemy.orm import Session
 
 from fanal.error import FanalError
+from fanal.hub import hub_log
 from fanal.hub.store import Store
 from fanal.hub.tables import SessionRow, UserRow
 
@@ -54,8 +55,8 @@ class User:
         return ROLES.index(self.role) >= ROLES.index(role)
 
 
-def add(store: Store, name: str, role: str, password: str) -> User:
-    """Make an account. Raises AccountError."""
+def add(store: Store, name: str, role: str, password: str, by: str = hub_log.COMMAND_LINE) -> User:
+    """Make an account. by: who does it. Raises AccountError."""
     name = _require_name(name)
     _require_role(role)
     encoded = _HASHER.hash(require_password(password))
@@ -64,6 +65,7 @@ def add(store: Store, name: str, role: str, password: str) -> User:
         row = UserRow(name=name, role=role, password=encoded, created_ms=store.now_ms(),
                       is_disabled=False)  # fmt: skip
         session.add(row)
+        hub_log.enter(session, hub_log.ACCOUNT_ADDED, store.now_ms(), of=row, who=by)
         return user_of(row)
 
 
@@ -86,35 +88,47 @@ def users(store: Store) -> list[User]:
         return [user_of(row) for row in session.scalars(select(UserRow).order_by(UserRow.name))]
 
 
-def set_password(store: Store, name: str, password: str) -> None:
+def set_password(store: Store, name: str, password: str, by: str = hub_log.COMMAND_LINE) -> None:
     """Give a user another password; whoever is logged in by that name no longer is.
 
-    Raises AccountError.
+    by: who does it. Raises AccountError.
     """
     encoded = _HASHER.hash(require_password(password))
     with store.writing() as session:
-        _row(session, name).password = encoded
+        row = _row(session, name)
+        row.password = encoded
+        hub_log.enter(session, hub_log.PASSWORD, store.now_ms(), of=row, who=by)
         _log_out(session, name)
 
 
-def set_role(store: Store, name: str, role: str) -> None:
+def set_role(store: Store, name: str, role: str, by: str = hub_log.COMMAND_LINE) -> None:
     """Give a user another role, at once. Raises AccountError."""
     _require_role(role)
     with store.writing() as session:
-        _row(session, name).role = role
+        row = _row(session, name)
+        if row.role != role:
+            before, row.role = row.role, role
+            hub_log.enter(session, hub_log.ACCOUNT_CHANGED, store.now_ms(), of=row, who=by,
+                          detail=f"{role}, was {before}")  # fmt: skip
 
 
-def disable(store: Store, name: str) -> None:
+def disable(store: Store, name: str, by: str = hub_log.COMMAND_LINE) -> None:
     """Let a user in no more; the sessions end. What the user did stays. Raises AccountError."""
     with store.writing() as session:
-        _row(session, name).is_disabled = True
+        row = _row(session, name)
+        if not row.is_disabled:
+            row.is_disabled = True
+            hub_log.enter(session, hub_log.DISABLED, store.now_ms(), of=row, who=by)
         _log_out(session, name)
 
 
-def enable(store: Store, name: str) -> None:
+def enable(store: Store, name: str, by: str = hub_log.COMMAND_LINE) -> None:
     """Let a user in again. Raises AccountError."""
     with store.writing() as session:
-        _row(session, name).is_disabled = False
+        row = _row(session, name)
+        if row.is_disabled:
+            row.is_disabled = False
+            hub_log.enter(session, hub_log.ENABLED, store.now_ms(), of=row, who=by)
 
 
 def check(store: Store, name: str, password: str) -> User | None:

@@ -1,7 +1,8 @@
 """What people do about an incident: take it, give it to somebody, note, close, open again.
 
-Each is one transaction: the incident, a line of its timeline, and the messages that follow. Doing
-the same twice changes nothing and says who was first. A DRILL or a TEST is handled the same.
+Each is one transaction: the incident, a line of its timeline, its entry in the hub's log, and the
+messages that follow. Doing the same twice changes nothing and says who was first. A DRILL or a TEST
+is handled the same.
 """
 
 from collections.abc import Callable
@@ -13,6 +14,7 @@ from sqlalchemy import select
 
 from fanal import sighting
 from fanal.error import FanalError
+from fanal.hub.hub_log import enter
 from fanal.hub.tables import (
     ACKNOWLEDGED,
     ASSIGNED,
@@ -232,8 +234,10 @@ class _Act:
 
     def done(self, what: str, detail: str) -> Done:
         self.row.revision += 1
-        self.session.add(ActionRow(incident=self.row.id, at_ms=self.at_ms, who=self.who,
-                                   what=what, detail=detail))  # fmt: skip
+        line = ActionRow(incident=self.row.id, at_ms=self.at_ms, who=self.who, what=what,
+                         detail=detail)  # fmt: skip
+        self.session.add(line)
+        enter(self.session, what, of=self.row, line=line)
         self.session.flush()
         if self._changed is not None:
             self._changed(self.session, self.row, what)

@@ -8,6 +8,7 @@ what the newest restore of the registry says, and within one only rises.
 
 from dataclasses import dataclass, field
 from datetime import UTC, datetime
+from hashlib import sha256
 
 import pyrage  # type: ignore[import-untyped]
 from fanal_protocol import keys
@@ -16,6 +17,7 @@ from sqlalchemy.orm import Session
 
 from fanal import certificate
 from fanal.error import FanalError, IntegrityError, UsageError
+from fanal.hub import hub_log
 from fanal.hub.enrolment_file import EnrolledBeacon, Enrolment, fleet_name, read, signed
 from fanal.hub.keys import HubKeyring, open_anchor, seal_anchor
 from fanal.hub.request import Request
@@ -112,9 +114,12 @@ def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
     with store.writing() as session:
         # nobody resolves meanwhile: both move anchors
         session.scalars(select(TurnRow).with_for_update()).one()
+        fleet = session.get(FleetRow, 1)
+        is_newer = fleet is None or fleet.made_ms != enrolment.made_ms
         before = _pinned(session, enrolment)
         is_first, is_restored = before is None, enrolment.epoch > (before or 0)
         known = {row.id: row for row in session.scalars(select(BeaconRow).with_for_update())}
+        revoked = {name for name, row in known.items() if row.revoked_ms is not None}
         results = [_kept(session, known.get(b.beacon_id), b, held.storage, is_restored)
                    for b in enrolment.beacons]  # fmt: skip
         retired = _retired(known, enrolment.retired, store.now_ms())
@@ -123,6 +128,9 @@ def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
             session.get_one(MetaRow, BEACONS).value += 1
             session.flush()
             touch(session)
+            is_newer = True
+        if is_newer:
+            _enter(session, enrolment, sealed, revoked, store.now_ms())
         # before the commit: a hub with beacons has what opens deliveries about them
         keyring.keep_sealing(enrolment.sealing)
     named = {b.beacon_id for b in enrolment.beacons} | set(enrolment.retired)
@@ -134,6 +142,18 @@ def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
 
 
 _ADDED, _CHANGED, _SAME = "added", "changed", "same"
+
+
+def _enter(
+    session: Session, enrolment: Enrolment, sealed: bytes, revoked: set[str], now_ms: int
+) -> None:
+    """Enter a file that was accepted into the hub's log. revoked: before it."""
+    told = [b.beacon_id for b in enrolment.beacons if b.revocation is not None]
+    hub_log.enter(
+        session, hub_log.ENROLLED, now_ms, of=session.get_one(FleetRow, 1),
+        who=hub_log.COMMAND_LINE, beacons=len(enrolment.beacons),
+        revoked=sorted(set(told) - revoked), detail=f"SHA-256 {sha256(sealed).hexdigest()}",
+    )  # fmt: skip
 
 
 def _enrolled(beacon: Watched, root: bytes, der: bytes | None) -> EnrolledBeacon:

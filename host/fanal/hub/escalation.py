@@ -13,6 +13,7 @@ from sqlalchemy.orm import Session
 
 from fanal import sighting
 from fanal.hub.actions import Changed, last_action
+from fanal.hub.hub_log import enter
 from fanal.hub.store import Store
 from fanal.hub.tables import ESCALATED, OPEN, REOPENED, ActionRow, IncidentRow
 
@@ -52,10 +53,12 @@ def _escalate(
         for level in due:
             row.escalation = level
             row.revision += 1
-            session.add(ActionRow(
+            line = ActionRow(
                 incident=row.id, at_ms=now_ms, who="hub", what=ESCALATED,
                 detail=f"level {level}: nobody acknowledged within {after_s[level - 1]} s",
-            ))  # fmt: skip
+            )  # fmt: skip
+            session.add(line)
+            enter(session, ESCALATED, of=row, line=line)
         if due and changed is not None:
             session.flush()
             changed(session, row, ESCALATED)

@@ -12,6 +12,7 @@ from sqlalchemy.orm import Session
 
 from fanal import beacon_name
 from fanal.error import FanalError, UsageError
+from fanal.hub import hub_log
 from fanal.hub.placed import fixed_place_of, place_of
 from fanal.hub.store import Store, touch
 from fanal.hub.tables import ListenerRow
@@ -82,22 +83,28 @@ def enrol(store: Store, listener: str, name: str, who: str) -> Listener:
             row.name = name
             row.enrolled_ms, row.enrolled_by = store.now_ms(), who
             session.add(row)
+            hub_log.enter(session, hub_log.LISTENER, row.enrolled_ms, of=row, who=who, detail=name)
             session.flush()
             touch(session)
         return _listener(row)
 
 
-def forget(store: Store, listener: str) -> Listener:
+def forget(store: Store, listener: str, who: str = hub_log.COMMAND_LINE) -> Listener:
     """Take back an enrolment: what it hears from now on is unconfirmed. Raises ListenerError."""
     with store.writing(shows=True) as session:
         row = _found(session, listener)
+        if row.enrolled_ms is not None:
+            hub_log.enter(session, hub_log.FORGOTTEN, store.now_ms(), of=row, who=who,
+                          detail=row.name)  # fmt: skip
         row.name, row.enrolled_ms, row.enrolled_by = "", None, None
         row.silent_since_ms = row.deaf_since_ms = None
         row.fixed_latitude = row.fixed_longitude = row.fixed_accuracy_m = None
         return _listener(row)
 
 
-def place(store: Store, listener: str, at: Position | None) -> Listener:
+def place(
+    store: Store, listener: str, at: Position | None, who: str = hub_log.COMMAND_LINE
+) -> Listener:
     """Say where an enrolled listener is, whatever it says; None takes that back.
 
     Raises ListenerError.
@@ -112,6 +119,9 @@ def place(store: Store, listener: str, at: Position | None) -> Listener:
         row.fixed_latitude = None if at is None else at.latitude
         row.fixed_longitude = None if at is None else at.longitude
         row.fixed_accuracy_m = None if at is None else at.accuracy_m
+        if session.is_modified(row):
+            hub_log.enter(session, hub_log.PLACED, store.now_ms(), of=row, who=who,
+                          detail=row.name)  # fmt: skip
         return _listener(row)
 
 

@@ -5,6 +5,7 @@ from dataclasses import dataclass
 from sqlalchemy import func, select
 
 from fanal.error import FanalError
+from fanal.hub import hub_log
 from fanal.hub.store import Store
 from fanal.hub.tables import BeaconRow, SiteRow
 from fanal.position import SITE, Position
@@ -34,7 +35,7 @@ def listed(store: Store) -> list[Site]:
         return [Site(name, placed.get(name), counted.get(name, 0)) for name in names]
 
 
-def put(store: Store, name: str, at: Position) -> bool:
+def put(store: Store, name: str, at: Position, who: str = hub_log.COMMAND_LINE) -> bool:
     """Say where a site is; return whether that is news. Raises UsageError."""
     require_site(name)
     with store.writing(shows=True) as session:
@@ -43,10 +44,13 @@ def put(store: Store, name: str, at: Position) -> bool:
             row = SiteRow(name=name)
             session.add(row)
         row.latitude, row.longitude, row.accuracy_m = at.latitude, at.longitude, at.accuracy_m
-        return session.is_modified(row)
+        is_news = session.is_modified(row)
+        if is_news:
+            hub_log.enter(session, hub_log.SITE, store.now_ms(), of=row, who=who)
+        return is_news
 
 
-def forget(store: Store, name: str) -> None:
+def forget(store: Store, name: str, who: str = hub_log.COMMAND_LINE) -> None:
     """Take back where a site is. Raises FanalError if nobody said so."""
     with store.writing(shows=True) as session:
         row = session.get(SiteRow, name)
@@ -54,6 +58,7 @@ def forget(store: Store, name: str) -> None:
             raise FanalError("Nobody said where that site is.", "See `fanal hub site list`.",
                              code="no_site")  # fmt: skip
         session.delete(row)
+        hub_log.enter(session, hub_log.SITE_FORGOTTEN, store.now_ms(), site=name, who=who)
 
 
 def _position(row: SiteRow) -> Position:

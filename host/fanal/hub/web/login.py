@@ -144,7 +144,7 @@ async def change_password(
             raise AccountError("The new password was typed in two ways.", "Type it again.",
                                code="password")  # fmt: skip
         with anyio.CancelScope(shield=True):
-            await run_in_threadpool(accounts.set_password, hub.store, name, new)
+            await run_in_threadpool(accounts.set_password, hub.store, name, new, name)
     except (WebRefusal, AccountError) as problem:
         status = problem.status if isinstance(problem, WebRefusal) else 422
         return document(request.scope, "account.html", {"problem": problem}, status)
