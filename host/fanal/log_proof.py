@@ -5,6 +5,7 @@ tells nothing of other entries but hashes, which the salt in each keeps from bei
 """
 
 from base64 import b64encode
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -63,11 +64,16 @@ def prove(registry: Registry, entry: int, log: str = OWN) -> Proof:
             "Run `fanal log verify`, which says where the log was changed.",
             code="log",
         )
-    lines = [_FIRST_LINE, f"extra {b64encode(content).decode()}", f"index {entry}"]
-    lines += [b64encode(step).decode() for step in path]
     fleet = certificate.from_der(registry.fleet_certificate())
     chain = "".join(one.public_bytes(Encoding.PEM).decode() for one in (station, fleet))
-    return Proof(entry, content, told.size, "\n".join(lines) + f"\n\n{note}", chain)
+    return Proof(entry, content, told.size, proof_text(entry, content, path, note), chain)
+
+
+def proof_text(entry: int, content: bytes, path: Sequence[bytes], note: str) -> str:
+    """Return a proof as a file has it. path: the audit path, 32 bytes each; note: a checkpoint."""
+    lines = [_FIRST_LINE, f"extra {b64encode(content).decode()}", f"index {entry}"]
+    lines += [b64encode(step).decode() for step in path]
+    return "\n".join(lines) + f"\n\n{note}"
 
 
 def _station(origin: str) -> int:
