@@ -4,6 +4,9 @@ Higher event numbers win, and the union of revocations; histories are united; of
 set to, what was written last counts; a state only goes forward. The station's log is kept beside
 the own one, with its checkpoints, so that both can be verified. The same file a second time changes
 nothing.
+
+The file may be anybody's, and certificates are no secret: what counts is what the station's key
+signed for. A station that was revoked has no say in what is known here already.
 """
 
 from collections import Counter
@@ -15,13 +18,15 @@ from typing import Any
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fanal import certificate, merkle, registry_copy
+from fanal import certificate, log_entry, merkle, registry_copy
 from fanal.beacon_name import shown
 from fanal.checkpoint import parse
 from fanal.database import Clash
 from fanal.error import IntegrityError
+from fanal.fleet import FIRST_STATION
 from fanal.log import OWN, append, reader, size_of
 from fanal.registry import Registry
+from fanal.registry_conflict import Conflict, contradiction, tidied
 from fanal.registry_import import require_unaltered
 from fanal.schema import (
     PROVISIONED,
@@ -38,33 +43,25 @@ from fanal.schema import (
 )
 
 MERGED = "merged"  # in the log
+_EXPORTED = "exported"
 
 _FORWARD = (RESERVED, PROVISIONED, VERIFIED, RETIRED)
 _SET = ("chip", "site", "place", "profile", "settings")
 
 
-@dataclass(frozen=True)
-class Conflict:
-    """A record of the file that contradicts this registry, and was left out.
-
-    code: id_clash, clone, mac_in_use, other_station, chain, station_clash; or station_revoked: it
-    was taken in, and revoked.
-    """
-
-    code: str
-    sentence: str
-    beacon_id: str | None = None
-
-
 @dataclass
 class Merged:
-    """What came of a merge. entries: of the station's log; unsigned: those nobody signed for."""
+    """What came of a merge. stations, revoked: by number, new here and revoked here by the file.
+
+    entries: of the station's log; unsigned: those that it did not sign for, exports left out.
+    """
 
     station: int
     origin: str
     added: list[str] = field(default_factory=list)
     changed: list[str] = field(default_factory=list)
     stations: list[int] = field(default_factory=list)
+    revoked: list[int] = field(default_factory=list)
     history: int = 0
     entries: int = 0
     unsigned: int = 0
@@ -73,34 +70,50 @@ class Merged:
     @property
     def is_news(self) -> bool:
         """Whether anything was changed."""
-        return bool(self.added or self.changed or self.stations or self.history or self.entries)
+        return bool(
+            self.added or self.changed or self.stations or self.revoked or self.history
+            or self.entries
+        )  # fmt: skip
 
 
-def merge(registry: Registry, data: bytes) -> Merged:
+def merge(registry: Registry, data: bytes, *, is_unsigned_fine: bool = False) -> Merged:
     """Merge an exported file of a station, untrusted, in one transaction.
 
-    Raises Clash (another fleet, this very station, a log that is not the one merged before) and
-    IntegrityError (altered); then nothing was changed. Contradictions of single records do not stop
-    the others.
+    is_unsigned_fine: take what the station did not sign for, which anybody may have written. Raises
+    Clash (another fleet, this very station, a log that is not the one merged before) and
+    IntegrityError (altered, unsigned); then nothing was changed. Contradictions of single records
+    do not stop the others.
     """
     tables = registry_copy.parse(data)
-    with TemporaryDirectory(prefix="fanal-merge-") as folder:
+    # beside the registry: it says which beacon is where, as the registry does
+    with TemporaryDirectory(prefix=".merge-", dir=registry.path.parent) as folder:
         path = Path(folder) / "registry.db"
         registry_copy.fill(path, tables)
         with Registry(path) as other:
-            _, unsigned = require_unaltered(other)
-            done = Merged(other.home(), other.origin(), unsigned=unsigned)
-            merging = _Merging(registry, other, tables, done)
+            size, unsigned = require_unaltered(other)
+            done = Merged(other.home(), other.origin(), unsigned=_unsigned(other, size - unsigned))
+            merging = _Merging(registry, other, tables, done, is_unsigned_fine)
             with registry.change() as session:
                 merging.run(session)
     return done
 
 
+def _unsigned(other: Registry, signed: int) -> int:
+    """Return how many entries after the first `signed` ones change anything.
+
+    An export is entered before anybody can sign for it, and says nothing of a beacon.
+    """
+    told = (log_entry.decode(leaf.content) for leaf in other.leaves(signed))
+    return sum(fields["what"] != _EXPORTED or "row" in fields for fields in told)
+
+
 class _Merging:
     def __init__(
-        self, registry: Registry, other: Registry, tables: registry_copy.Tables, done: Merged
-    ) -> None:
+        self, registry: Registry, other: Registry, tables: registry_copy.Tables, done: Merged,
+        is_unsigned_fine: bool,
+    ) -> None:  # fmt: skip
         self.registry, self.other, self.tables, self.done = registry, other, tables, done
+        self.is_unsigned_fine = is_unsigned_fine
         self.at = registry.now_ms()
         self.size = other.log_size()
 
@@ -123,7 +136,7 @@ class _Merging:
                 )
             return  # an older file of this registry itself: all of it is here
         known = {row.number: row for row in session.scalars(select(StationRow))}
-        if not self._stations(session, known):
+        if not self._is_who_it_says(known):
             return
         if not self._begins(session, self.done.origin):
             raise Clash(
@@ -131,17 +144,35 @@ class _Merging:
                 "One of the two was altered or restored: compare checkpoints (docs/log.md).",
                 code="fork",
             )
-        histories: dict[str, list[dict[str, Any]]] = {}
-        for line in self.tables["custody"]:
-            histories.setdefault(line["beacon"], []).append(line)
-        revoked = {row["beacon"]: row for row in self.tables["revocation"]}
-        # retired ones first: their boards are free then
-        for told in sorted(self.tables["beacon"], key=lambda row: row["state"] != RETIRED):
-            self._beacon(session, told, revoked.get(told["id"]), histories.get(told["id"], []))
+        if self.done.unsigned and not self.is_unsigned_fine:
+            raise IntegrityError(
+                f"Station {self.done.station} did not sign for {self.done.unsigned} entries of the"
+                " file: anybody may have written them.",
+                "At that laptop run `fanal log checkpoint`, then export again.",
+                code="unsigned",
+            )
+        whose = known.get(self.done.station)
+        self.is_trusted = whose is None or whose.revocation is None
+        self._stations(session, known)
+        self._beacons(session)
         self._log(session)
         if self.done.is_news:
-            log = f"{self.done.origin}, {self.size} entries"
-            self.registry.enter(session, MERGED, self.at, station=self.done.station, detail=log)
+            log = self.done.origin
+            size = size_of(session, log)
+            self.registry.enter(
+                session, MERGED, self.at, station=self.done.station, log=log, size=size,
+                root=merkle.root(size, reader(session, log)).hex(), detail=f"{log}, {size} entries",
+            )  # fmt: skip
+
+    def _beacons(self, session: Session) -> None:
+        histories: dict[str, list[dict[str, Any]]] = {}
+        for line in self.tables["custody"]:
+            histories.setdefault(line["beacon"], []).append(tidied(line))
+        revoked = {row["beacon"]: tidied(row) for row in self.tables["revocation"]}
+        # retired ones first: their boards are free then
+        for told in sorted(self.tables["beacon"], key=lambda row: row["state"] != RETIRED):
+            history = histories.get(told["id"], [])
+            self._beacon(session, tidied(told), revoked.get(told["id"]), history)
 
     def _begins(self, session: Session, log: str) -> bool:
         """Say whether the file's log and the one here are one, as far as both go."""
@@ -150,23 +181,33 @@ class _Merging:
 
     # -- stations
 
-    def _stations(self, session: Session, known: dict[int, StationRow]) -> bool:
-        """Unite the stations; return whether the one whose file it is is who it says."""
-        revoked = {row["station"]: row for row in self.tables["station_revocation"]}
-        is_whose = False
-        for told in self.tables["station"]:
-            number, row = told["number"], known.get(told["number"])
-            new = certificate.from_der(told["certificate"])
-            try:
-                certificate.verify_station(number, new, self.fleet)
-                if row is not None and certificate.public_key_of(
-                    certificate.from_der(row.certificate)
-                ) != certificate.public_key_of(new):
-                    raise IntegrityError(f"Station {number} has another key here.")
-            except IntegrityError as problem:
-                self.done.conflicts.append(Conflict("station_clash", problem.sentence))
+    def _is_who_it_says(self, known: dict[int, StationRow]) -> bool:
+        """Say whether the fleet certified the key that signed for the file, under that number."""
+        told = [row for row in self.tables["station"] if row["number"] == self.done.station]
+        return bool(told) and self._is_station(told[0], known)
+
+    def _is_station(self, told: dict[str, Any], known: dict[int, StationRow]) -> bool:
+        """Say whether a station of the file is one, and not another than here; name it if not."""
+        number, row = told["number"], known.get(told["number"])
+        new = certificate.from_der(told["certificate"])
+        try:
+            certificate.verify_station(number, new, self.fleet)
+            if row is not None and certificate.public_key_of(
+                certificate.from_der(row.certificate)
+            ) != certificate.public_key_of(new):
+                raise IntegrityError(f"Station {number} has another key here.")
+        except IntegrityError as problem:
+            self.done.conflicts.append(Conflict("station_clash", problem.sentence))
+            return False
+        return True
+
+    def _stations(self, session: Session, known: dict[int, StationRow]) -> None:
+        """Unite the stations and their revocations."""
+        revoked = {row["station"]: tidied(row) for row in self.tables["station_revocation"]}
+        for told in map(tidied, self.tables["station"]):
+            if not self._is_station(told, known):
                 continue
-            is_whose = is_whose or number == self.done.station
+            number, row = told["number"], known.get(told["number"])
             if row is None:
                 row = StationRow(
                     number=number, certificate=told["certificate"], created_ms=told["created_ms"]
@@ -174,19 +215,23 @@ class _Merging:
                 session.add(row)
                 self.done.stations.append(number)
                 self.registry.enter(session, MERGED, self.at, of=row, detail="added")
-            self._revoke_station(session, row, revoked.get(number))
-        return is_whose
+            if number in revoked:
+                self._revoke_station(session, row, revoked[number])
 
-    def _revoke_station(
-        self, session: Session, row: StationRow, told: dict[str, Any] | None
-    ) -> None:
-        if told is None or (row.revocation and row.revocation.at_ms <= told["at_ms"]):
+    def _revoke_station(self, session: Session, row: StationRow, told: dict[str, Any]) -> None:
+        """Take over a revocation, the earlier one where there are two."""
+        if row.revocation and row.revocation.at_ms <= told["at_ms"]:
+            return
+        is_own = row.number == self.done.station
+        if row.number == FIRST_STATION or not (self.is_trusted or is_own):
+            said = f"The file revokes station {row.number}, in which its own has no say."
+            self.done.conflicts.append(Conflict("not_trusted", said))
             return
         if row.revocation is None:
             row.revocation = StationRevocationRow(at_ms=told["at_ms"], reason=told["reason"])
         else:
             row.revocation.at_ms = told["at_ms"]
-        self.done.stations.append(row.number)
+        self.done.revoked.append(row.number)
         self.registry.enter(session, MERGED, self.at, of=row, detail="revoked")
 
     # -- beacons
@@ -199,17 +244,24 @@ class _Merging:
         history: list[dict[str, Any]],
     ) -> None:
         row = session.get(BeaconRow, told["id"])
-        conflict = self._conflict(session, row, told)
+        conflict = contradiction(session, row, told, self.done.station, self.fleet)
         if conflict is not None:
-            name = shown(told["id"])
-            self.done.conflicts.append(Conflict(conflict[0], f"{name}: {conflict[1]}", told["id"]))
+            self._leave_out(told["id"], *conflict)
             return
         is_new = row is None
         if row is None:
             row = BeaconRow(**{**told, "horizon": 0})
             session.add(row)
             self.done.added.append(row.id)
-        is_changed = self._unite(row, told) | self._revoke(row, revoked)
+        news = _news(row, told)
+        if not (is_new or self.is_trusted):
+            if news:
+                self._leave_out(row.id, "not_trusted", f"station {row.station} is revoked, and has"
+                                " no say any more in what is known here.")  # fmt: skip
+            news, history = {}, []
+        for name, value in news.items():
+            setattr(row, name, value)
+        is_changed = bool(news) | self._revoke(row, revoked)
         if is_new:
             self._distrust(session, row)
         session.flush()
@@ -220,68 +272,8 @@ class _Merging:
             self.registry.enter(session, MERGED, self.at, of=row, detail=self._source())
         self.done.history += lines
 
-    def _conflict(
-        self, session: Session, row: BeaconRow | None, told: dict[str, Any]
-    ) -> tuple[str, str] | None:
-        """Return (code, sentence) of what contradicts, or None."""
-        if row is not None and row.public_key != told["public_key"]:
-            return "id_clash", "another key has this id here."
-        if row is not None and row.mac != told["mac"]:
-            return "clone", f"its key is on {told['mac']}, and here on {row.mac}: one is a copy."
-        if told["station"] != self.done.station or (row and row.station != told["station"]):
-            whose = told["station"] if row is None else row.station
-            return "other_station", f"it is a beacon of station {whose}."
-        if told["certificate"] is not None and not self._is_certified(session, told):
-            return "chain", "its certificate is not good."
-        if told["state"] != RETIRED and told["mac"] is not None:
-            active = session.scalar(
-                select(BeaconRow).where(
-                    BeaconRow.mac == told["mac"], BeaconRow.state != RETIRED,
-                    BeaconRow.id != told["id"],
-                )
-            )  # fmt: skip
-            if active is not None and (row is None or row.state != RETIRED):
-                return "mac_in_use", (
-                    f"its board {told['mac']} is that of {shown(active.id)} here, which is in"
-                    " service: retire that one first."
-                )
-        same_key = select(BeaconRow.id).where(BeaconRow.public_key == told["public_key"])
-        if row is None and session.scalar(same_key) is not None:
-            return "id_clash", "its key has another id here."
-        return None
-
-    def _is_certified(self, session: Session, told: dict[str, Any]) -> bool:
-        station = session.get(StationRow, told["station"])
-        if station is None:
-            return False
-        try:
-            certificate.verify_chain(
-                certificate.from_der(told["certificate"]),
-                certificate.from_der(station.certificate),
-                self.fleet,
-                beacon_id=told["id"], public_key=told["public_key"],
-            )  # fmt: skip
-        except IntegrityError:
-            return False
-        return True
-
-    def _unite(self, row: BeaconRow, told: dict[str, Any]) -> bool:
-        new = {
-            "state": max(row.state, told["state"], key=_FORWARD.index),
-            "newest_event": max(row.newest_event, told["newest_event"]),
-            "first_ms": min(row.first_ms, told["first_ms"]),
-            "last_ms": max(row.last_ms, told["last_ms"]),
-        }
-        if told["last_ms"] > row.last_ms:
-            new |= {name: told[name] for name in _SET}
-        if told["certificate"] is not None and (
-            row.certificate is None or told["last_ms"] > row.last_ms
-        ):
-            new["certificate"] = told["certificate"]
-        is_changed = any(getattr(row, name) != value for name, value in new.items())
-        for name, value in new.items():
-            setattr(row, name, value)
-        return is_changed
+    def _leave_out(self, beacon_id: str, code: str, why: str) -> None:
+        self.done.conflicts.append(Conflict(code, f"{shown(beacon_id)}: {why}", beacon_id))
 
     def _revoke(self, row: BeaconRow, told: dict[str, Any] | None) -> bool:
         """Take over a revocation; the earlier one counts where there are two."""
@@ -341,3 +333,20 @@ class _Merging:
                 session.merge(
                     LogCheckpointRow(log=log, origin=told.origin, size=told.size, note=note)
                 )
+
+
+def _news(row: BeaconRow, told: dict[str, Any]) -> dict[str, Any]:
+    """Return what is to be changed in `row` by what a station says of the same beacon."""
+    new = {
+        "state": max(row.state, told["state"], key=_FORWARD.index),
+        "newest_event": max(row.newest_event, told["newest_event"]),
+        "first_ms": min(row.first_ms, told["first_ms"]),
+        "last_ms": max(row.last_ms, told["last_ms"]),
+    }
+    if told["last_ms"] > row.last_ms:
+        new |= {name: told[name] for name in _SET}
+    if told["certificate"] is not None and (
+        row.certificate is None or told["last_ms"] > row.last_ms
+    ):
+        new["certificate"] = told["certificate"]
+    return {name: value for name, value in new.items() if getattr(row, name) != value}

@@ -49,6 +49,7 @@ OWNERS = {
         "log_tables.py",
         "registry_copy.py",
         "registry_merge.py",
+        "registry_conflict.py",
         "upgrade.py",
         "migrations/",
         "heard_log.py",

@@ -301,11 +301,98 @@ def test_an_altered_file_changes_nothing(office, laptop):
     assert state(office.registry) == before
 
 
-def test_what_nobody_signed_for_is_said(office, laptop):
+def test_what_nobody_signed_for_is_refused(office, laptop):
     laptop.provision(1)
-    assert merge(office.registry, export(laptop.registry)).unsigned == laptop.registry.log_size()
+    before = state(office.registry)
+    with pytest.raises(IntegrityError) as caught:
+        merge(office.registry, export(laptop.registry))
+    assert caught.value.code == "unsigned"
     laptop.sign()
-    assert merge(office.registry, export(laptop.registry)).unsigned == 1
+    laptop.provision(2)
+    with pytest.raises(IntegrityError):
+        merge(office.registry, export(laptop.registry))
+    assert state(office.registry) == before
+    done = merge(office.registry, export(laptop.registry), is_unsigned_fine=True)
+    assert (done.unsigned, len(done.added)) == (2, 2)
+    laptop.sign()
+    for _ in range(3):  # the entries of exports, one more each time
+        assert merge(office.registry, export(laptop.registry)).unsigned == 0
+
+
+def test_who_has_no_key_changes_nothing(office, laptop, tmp_path):
+    """Certificates and an old export are in many hands: enough to write a file, not to sign it."""
+    known = laptop.provision(1)
+    merge(office.registry, laptop.file())
+    before = state(office.registry)
+    path = import_registry(export(laptop.registry), tmp_path / "forger").path
+    with Registry(path) as forged:
+        forged.add_station(0, office.registry.station_certificate(0))
+        forged.revoke_station(0, "bye")
+        forged.retire(known, "bye")
+        data = export(forged)
+    with pytest.raises(IntegrityError):
+        merge(office.registry, data)
+    assert state(office.registry) == before
+
+
+def test_a_revoked_station_has_no_say_in_what_is_known(office, laptop):
+    known, other = laptop.provision(1), laptop.provision(2)
+    for number in (0, 1):
+        laptop.registry.add_station(number, office.registry.station_certificate(number))
+    merge(office.registry, laptop.file())
+    office.registry.revoke_station(3, "laptop stolen")
+    before = office.registry.find(known)
+    for number in (0, 1):
+        laptop.registry.revoke_station(number, "bye")
+    laptop.registry.record_sighting(known, 900, slot=0, seq=0, t_ms=9, verdict="fresh")
+    laptop.registry.retire(known, "bye")
+    laptop.registry.revoke(other, "lost")
+    done = merge(office.registry, laptop.file())
+    assert codes(done) == [("not_trusted", one) for one in (None, None, known, other)]
+    assert office.registry.find(known) == before
+    assert office.registry.find(other).revocation.reason == "lost"
+    assert [one.number for one in office.registry.stations() if one.revocation] == [3]
+    assert len(office.registry.watched()) == 2
+    assert verify(office.registry).findings == ()
+
+
+def test_a_trusted_station_revokes_others_but_not_the_officers_own(office, laptop):
+    for number in (0, 1):
+        laptop.registry.add_station(number, office.registry.station_certificate(number))
+        laptop.registry.revoke_station(number, "stolen")
+    done = merge(office.registry, laptop.file())
+    assert (done.revoked, codes(done)) == ([1], [("not_trusted", None)])
+    assert [one.number for one in office.registry.stations() if one.revocation] == [1]
+
+
+@pytest.mark.parametrize("count", [-1, 1 << 40])
+def test_more_events_than_a_beacon_lives_to_see(office, laptop, count):
+    first, second = laptop.provision(1), laptop.provision(2)
+    paper_log.sql(laptop, f"UPDATE beacon SET newest_event = {count} WHERE id = '{first}';")
+    laptop.registry.verified(first)
+    done = merge(office.registry, laptop.file())
+    assert (codes(done), done.added) == ([("nonsense", first)], [second])
+
+
+def test_an_id_is_that_of_its_key(office, laptop):
+    """Else a station takes the ids of others, and theirs clash when they come."""
+    squatted = "\x1b[2JABCD"
+    laptop.registry.reserve(Reservation(squatted, key_of(1), None, "x", 3, "s", "", "fixed"))
+    assert codes(merge(office.registry, laptop.file())) == [("id_clash", "?[2JABCD")]
+
+
+def test_what_a_terminal_obeys_and_no_calendar_has(office, laptop):
+    first = laptop.provision(1)
+    laptop.ticks = 1 << 60
+    laptop.registry.moved(first, "shel\x1b]0;ter", "a\nb\u202e")
+    laptop.registry.revoke_station(3, "lo\x07st")
+    data = laptop.file()
+    merge(office.registry, data)
+    held = office.registry.find(first)
+    assert (held.site, held.place, held.last_ms) == ("shel?]0;ter", "a?b?", 253_402_300_799_999)
+    assert all(line.detail.isprintable() for line in office.registry.custody(first))
+    assert office.registry.stations()[-1].revocation.reason == "lo?st"
+    assert not merge(office.registry, data).is_news
 
 
 def test_the_log_of_a_station_is_proved_and_verified_here_too(office, laptop):

@@ -7,6 +7,7 @@ import click
 
 from fanal.cli import console
 from fanal.error import BatchError
+from fanal.printable import printable
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -90,32 +91,40 @@ def import_command(session: console.Session, file: Path, as_json: bool) -> None:
     epilog="""\b
 Examples:
   fanal registry merge station-3.json
+  fanal registry merge station-3.json --unsigned      by hand from that laptop, unsigned
+
+Exit codes: 0 fine, also if nothing is new; 1 not a file to merge here; 4 altered, or nobody signed
+for it; 6 some records contradict and were left out.
 """,
 )
 @click.argument("file", type=_FILE)
+@click.option("--unsigned", is_flag=True, help="Take what its station did not sign for.")
 @console.json_option
 @console.pass_session
-def merge_command(session: console.Session, file: Path, as_json: bool) -> None:
+def merge_command(session: console.Session, file: Path, unsigned: bool, as_json: bool) -> None:
     """Bring the records of a station in, from the FILE that it exported.
 
-    Higher event numbers win, and every revocation counts; histories are united; what contradicts is
-    named and left out (exit code 6). The station's log is kept beside this one. The same file twice
-    changes nothing.
+    The station has to have signed for them (`fanal log checkpoint`). Higher event numbers win, and
+    every revocation counts; histories are united; what contradicts is named and left out. The
+    station's log is kept beside this one. The same file twice changes nothing.
     """
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.registry_merge import merge
 
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
-        done = merge(registry, file.read_bytes())
+        done = merge(registry, file.read_bytes(), is_unsigned_fine=unsigned)
     if as_json:
         console.print_json({"ok": not done.conflicts, "changed": done.is_news, **asdict(done)})
     else:
         news = f"{len(done.added)} new beacons, {len(done.changed)} changed"
         what = news if done.is_news else "nothing new"
         click.echo(f"{console.mark('ok')}  Station {done.station}: {what}")
+        for number in done.revoked:
+            click.echo(f"{console.mark('warn')}  Station {number} is revoked from now on, by the"
+                       " word of this file")  # fmt: skip
         for conflict in done.conflicts:
-            click.echo(f"{console.mark('fail')}  {conflict.sentence}")
-        if done.unsigned > 1:  # the last entry is the export itself
+            click.echo(f"{console.mark('fail')}  {printable(conflict.sentence)}")
+        if done.unsigned:
             click.echo(
                 f"{console.mark('warn')}  The station did not sign for {done.unsigned} entries of"
                 " its log."
