@@ -2,12 +2,13 @@
 
 from collections import defaultdict
 from collections.abc import Iterable
+from typing import Any
 
 from fanal_protocol import alert, slot
-from sqlalchemy import Select, select
+from sqlalchemy import Select, func, select
 
 from fanal.beacon_record import Newest
-from fanal.log import Log
+from fanal.log import REPLAYED, Log
 from fanal.schema import BeaconRow, SightingRow
 
 ALERT = "alert first seen"  # in the log
@@ -24,13 +25,20 @@ class HeardLog(Log):
 
     def lines(self) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
         """Return all lines by (beacon id, event), so that replay state survives a restart."""
+        return self.lines_after(0)[1]
+
+    def lines_after(self, row: int) -> tuple[int, dict[tuple[str, int], list[tuple[int, int, int]]]]:
+        """Return the number of the newest row, and as `lines` does what is in those after `row`."""
         found: dict[tuple[str, int], list[tuple[int, int, int]]] = defaultdict(list)
         with self._reading() as session:
-            for row in session.scalars(
-                select(SightingRow).where(SightingRow.verdict.in_(_LINE)).order_by(SightingRow.id)
+            newest = session.scalar(select(func.max(SightingRow.id))) or 0
+            for one in session.scalars(
+                select(SightingRow)
+                .where(SightingRow.id > row, SightingRow.verdict.in_(_LINE))
+                .order_by(SightingRow.id)
             ):
-                found[row.beacon, row.event].append((row.t_ms, row.slot, row.seq))
-        return dict(found)
+                found[one.beacon, one.event].append((one.t_ms, one.slot, one.seq))
+        return newest, dict(found)
 
     def newest_heard(self) -> dict[str, tuple[Newest, Newest]]:
         """Return beacon id -> what was heard of its newest event, and what was heard last.
@@ -77,6 +85,7 @@ class HeardLog(Log):
                 )  # fmt: skip
                 for row in session.scalars(of_line):
                     row.verdict = "replay"
+                    self.enter(session, REPLAYED, self._now_ms(), beacon=beacon_id, sighting=row.id)
             sighting = SightingRow(
                 beacon=beacon_id, event=event, slot=slot, seq=seq, t_ms=t_ms,
                 verdict=verdict, rssi_dbm=rssi_dbm, activation=activation,
@@ -87,8 +96,13 @@ class HeardLog(Log):
                 beacon.newest_event = event
             if is_first:
                 kind = "unknown" if activation is None else str(activation)
+                session.flush()
+                heard: dict[str, Any] = {
+                    "sighting": sighting.id, "slot": slot, "seq": seq, "t_ms": t_ms,
+                    "verdict": verdict, "activation": activation,
+                }  # fmt: skip
                 self.enter(session, ALERT, self._now_ms(), of=beacon, event=event,
-                            detail=f"activation {kind}")  # fmt: skip
+                            detail=f"activation {kind}", **heard)  # fmt: skip
 
 
 def _known(beacon_id: str, event: int) -> Select[int]:

@@ -27,6 +27,10 @@ from fanal.schema import (
 
 OWN = ""  # the log of this file; another one is named by its origin
 
+# what an entry says
+TIMESTAMPED = "timestamped"
+REPLAYED = "taken for a replay"
+
 _NO_HASH = bytes(merkle.HASH_SIZE)
 
 
@@ -104,13 +108,25 @@ class Log(Database):
             )
             return [Stamp(row.origin, row.size, row.authority, row.token) for row in rows]
 
-    def keep_stamp(self, stamp: Stamp, log: str = OWN) -> None:
-        """Keep a timestamp of a checkpoint."""
+    def keep_stamp(self, stamp: Stamp) -> None:
+        """Keep a timestamp of a checkpoint of this file's log, and enter that there is one."""
         with self._writing() as session:
-            session.add(
-                LogStampRow(log=log, origin=stamp.origin, size=stamp.size,
-                            authority=stamp.authority, token=stamp.token)
+            row = LogStampRow(log=OWN, origin=stamp.origin, size=stamp.size,
+                              authority=stamp.authority, token=stamp.token)  # fmt: skip
+            session.add(row)
+            session.flush()
+            self.enter(
+                session, TIMESTAMPED, self._now_ms(), detail=stamp.authority, stamp=row.id,
+                origin=stamp.origin, size=stamp.size, token=log_entry.digest(stamp.token) or "",
             )  # fmt: skip
+
+    def unsigned(self) -> int:
+        """Return how many entries of this file's log no checkpoint in it covers, as it is kept."""
+        with self._reading() as session:
+            signed = session.scalar(
+                select(func.max(LogCheckpointRow.size)).where(LogCheckpointRow.log == OWN)
+            )
+            return max(0, size_of(session, OWN) - (signed or 0))
 
     def enter(
         self,

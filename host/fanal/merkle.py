@@ -28,6 +28,36 @@ class Node(NamedTuple):
     hash: bytes
 
 
+class Frontier:
+    """The right edge of a tree: what it takes to let it grow, at most one hash of each level.
+
+    size: how many leaves it begins with; read: gives their whole subtrees.
+    """
+
+    def __init__(self, size: int = 0, read: Read | None = None) -> None:
+        self.size = size
+        self._edge: dict[int, bytes] = {}
+        for level in range(size.bit_length()):
+            if read is not None and size >> level & 1:
+                self._edge[level] = read(level, (size >> level) - 1)
+
+    def append(self, leaf: bytes) -> list[Node]:
+        """Let the hash of an entry join; return the nodes that become whole, as `appended` does."""
+        nodes = appended(self.size, leaf, lambda level, _: self._edge[level])
+        for node in nodes[:-1]:
+            del self._edge[node.level]
+        self._edge[nodes[-1].level] = nodes[-1].hash
+        self.size += 1
+        return nodes
+
+    def root(self) -> bytes:
+        """Return the root of all leaves so far, 32 bytes."""
+        lowest, *others = [self._edge[level] for level in sorted(self._edge)] or [EMPTY_ROOT]
+        for whole in others:
+            lowest = node_hash(whole, lowest)
+        return lowest
+
+
 def leaf_hash(content: bytes) -> bytes:
     """Return the hash of an entry, 32 bytes. RFC 6962, 2.1."""
     return sha256(b"\x00" + content).digest()

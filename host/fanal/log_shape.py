@@ -1,0 +1,105 @@
+"""Is a registry's file built as Fanal builds it: its pages, its tables, the kinds of its values?
+
+Nothing of this is in the log. But a trigger, a view or a table that is another one makes all
+programs read something else than what lies in the file.
+"""
+
+from collections.abc import Iterator
+from functools import cache
+
+from sqlalchemy import (
+    Connection,
+    LargeBinary,
+    Select,
+    String,
+    cast,
+    create_engine,
+    func,
+    select,
+    text,
+)
+from sqlalchemy.orm import Session
+
+from fanal.schema import Base
+
+# entries and hashes are told as they are: a tool that edits them may leave text
+AS_THEY_ARE = ("log_leaf.content", "log_leaf.hash", "log_node.hash")
+
+_KINDS: dict[type, str] = {int: "integer", str: "text", bytes: "blob"}
+
+
+def damages(session: Session) -> Iterator[str]:
+    """Give a sentence for what SQLite itself finds: pages, indexes, rows that belong to none."""
+    problem = session.scalar(text("PRAGMA integrity_check"))
+    if problem != "ok":
+        yield f"The file is damaged: {str(problem).splitlines()[-1]}."
+    homeless = session.execute(text("PRAGMA foreign_key_check")).all()
+    for table in sorted({row[0] for row in homeless}):
+        yield f"Table {table} has rows that belong to nothing."
+
+
+def strange_objects(session: Session) -> Iterator[str]:
+    """Give a sentence for each table, index, view or trigger that is not as Fanal makes it."""
+    found, wanted = _objects(session.connection()), _wanted()
+    for kind, name in sorted(found.keys() | wanted.keys()):
+        if (kind, name) not in wanted:
+            yield f"There is a {kind} that Fanal did not make: {name!r}."
+        elif (kind, name) not in found:
+            yield f"The {kind} {name} is missing."
+        elif found[kind, name] != wanted[kind, name]:
+            yield f"The {kind} {name} is another one than Fanal makes."
+
+
+def strange_values(session: Session) -> Iterator[str]:
+    """Give a sentence for each column in which a value is of a kind that it never is.
+
+    SQLite keeps any value in any column; the program would stumble over one before it could say
+    where.
+    """
+    for table in Base.metadata.sorted_tables:
+        for column in table.columns:
+            if f"{table.name}.{column.name}" in AS_THEY_ARE:
+                continue
+            kinds = [_KINDS[column.type.python_type], *(["null"] if column.nullable else [])]
+            asked = select(func.count()).where(func.typeof(column).not_in(kinds))
+            if count := session.scalar(asked.select_from(table)):
+                yield (
+                    f"Of table {table.name}, column {column.name}, {count} values are of another"
+                    " kind than they were."
+                )
+            elif isinstance(column.type, String):
+                held = select(cast(column, LargeBinary)).where(column.is_not(None)).distinct()
+                if not all(_is_text(row[0]) for row in session.execute(_streamed(held))):
+                    yield f"Of table {table.name}, column {column.name}, a value is no text."
+
+
+def _streamed(asked: Select[bytes]) -> Select[bytes]:
+    return asked.execution_options(yield_per=1000)
+
+
+def _is_text(value: bytes) -> bool:
+    try:
+        value.decode()
+    except UnicodeDecodeError:
+        return False
+    return True
+
+
+def _objects(connection: Connection) -> dict[tuple[str, str], str]:
+    """Return (kind, name) -> of which table, and how it was made, whatever its spaces."""
+    rows = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
+    return {(row[0], row[1]): f"{row[2]}: {_tidied(row[3] or '')}" for row in rows}
+
+
+def _tidied(sql: str) -> str:
+    return " ".join(sql.split()).replace("( ", "(").replace(" )", ")")
+
+
+@cache
+def _wanted() -> dict[tuple[str, str], str]:
+    engine = create_engine("sqlite://")
+    with engine.connect() as connection:
+        Base.metadata.create_all(connection)
+        found = _objects(connection)
+    engine.dispose()
+    return found

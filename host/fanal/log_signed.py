@@ -1,0 +1,154 @@
+"""What was signed for, against what a log is: checkpoints in the file, and those kept elsewhere.
+
+Nobody but a station can sign for its log. So its checkpoints find what whoever made all hashes anew
+could hide, and one that lies elsewhere finds an end that was cut off, and an older copy.
+"""
+
+from typing import Any
+
+from sqlalchemy import select
+from sqlalchemy.orm import Session
+
+from fanal import certificate
+from fanal.checkpoint import Checkpoint, open_checkpoint, parse
+from fanal.error import IntegrityError
+from fanal.log import OWN, origin_of
+from fanal.log_findings import Findings
+from fanal.log_tree import Tree
+from fanal.schema import FleetRow, LogCheckpointRow, StationRow
+
+
+class Signatures:
+    """The fleet and the stations of a registry, as far as it takes to check what they signed."""
+
+    def __init__(self, session: Session, fleet: FleetRow, found: Findings) -> None:
+        self._session, self._fleet, self._found = session, fleet, found
+        self._keys: dict[int, bytes] = {}
+
+    def covered(self, tree: Tree) -> int:
+        """Check the checkpoints in the file of a log; return how many entries a good one covers."""
+        asked = select(LogCheckpointRow).where(LogCheckpointRow.log == tree.log)
+        signed = 0
+        for row in self._session.scalars(asked.order_by(LogCheckpointRow.size)):
+            try:
+                told = self._opened(row.note)
+                if (told.origin, told.size) != (row.origin, row.size):
+                    raise IntegrityError("It is kept as another one.")
+                self._require_of(tree, told)
+            except IntegrityError as problem:
+                what = f"The checkpoint of size {row.size} is not good: {problem.sentence}"
+                self._found.add("checkpoint", what, tree.log)
+                continue
+            if self._fits(tree, told, signed, "checkpoint"):
+                signed = told.size
+        return signed
+
+    def anchor(
+        self, note: str, trees: dict[str, Tree], signed: dict[str, int], restored: dict[int, int]
+    ) -> str:
+        """Check one checkpoint that was kept outside of the file; return a remark, or "".
+
+        signed: how many entries of each log a good checkpoint covers. restored: epoch -> the entry
+        that began it.
+        """
+        try:
+            told = self._opened(note)
+            tree = trees.get(told.origin) or trees[OWN]
+            self._require_of(tree, told)
+        except IntegrityError as problem:
+            sentence = f"A checkpoint kept elsewhere is not good: {problem.sentence}"
+            self._found.add("anchor", sentence)
+            return ""
+        _, epoch = station_of(told.origin)
+        later = [entry for of, entry in restored.items() if of > epoch] if tree.log == OWN else []
+        begun = min(later, default=None)
+        if begun is None or told.size <= begun:
+            if self._fits(tree, told, 0, "anchor") and begun is None:
+                self._require_kept(tree, told, signed)
+            return ""
+        if signed[OWN] > begun:
+            # whoever holds the station's key signed for what came after
+            return (
+                f"{told.size - begun} entries were lost when the registry was restored from a"
+                f" backup (entry {begun})."
+            )
+        sentence = (
+            f"The registry says that it was restored (entry {begun}), and nobody signed for"
+            f" that; {told.size - begun} entries of before are gone."
+        )
+        self._found.add("cut", sentence, OWN, begun)
+        return ""
+
+    def _require_kept(self, tree: Tree, told: Checkpoint, signed: dict[str, int]) -> None:
+        """Say that a checkpoint was taken out of the file: it is kept there before elsewhere."""
+        if told.size > signed[tree.log]:
+            sentence = f"The checkpoint of size {told.size} is no longer in the registry."
+            self._found.add("checkpoint", sentence, tree.log)
+
+    def _opened(self, note: str) -> Checkpoint:
+        """Return a checkpoint that a station of this fleet signed. Raises IntegrityError."""
+        told = parse(note)
+        number, _ = station_of(told.origin)
+        if number is None:
+            raise IntegrityError("It is by no station of this registry.")
+        return open_checkpoint(note, self._key(number))
+
+    def _key(self, number: int) -> bytes:
+        """Return the key of a station that the fleet certified. Raises IntegrityError."""
+        if number not in self._keys:
+            row = self._session.get(StationRow, number)
+            if row is None:
+                raise IntegrityError("It is by no station of this registry.")
+            station = certificate.from_der(row.certificate)
+            certificate.verify_station(
+                number, station, certificate.from_der(self._fleet.certificate)
+            )
+            self._keys[number] = certificate.public_key_of(station)
+        return self._keys[number]
+
+    def _require_of(self, tree: Tree, told: Checkpoint) -> None:
+        """Raise IntegrityError unless a checkpoint is one of that log."""
+        number, epoch = station_of(told.origin)
+        if number is None or told.origin != origin_of(self._fleet.certificate, number, epoch):
+            raise IntegrityError("It is that of another fleet.")
+        is_of = number == self._fleet.station if tree.log == OWN else told.origin == tree.log
+        if not is_of:
+            raise IntegrityError("It is that of another log.")
+        if tree.log == OWN and epoch > self._fleet.epoch:
+            raise IntegrityError(
+                f"It was signed after a restore (epoch {epoch}), and this file is of before."
+            )
+
+    def _fits(self, tree: Tree, told: Checkpoint, after: int, code: str) -> bool:
+        """Say whether the log still begins with what was signed, and write it down if not."""
+        whose = "a checkpoint" if code == "checkpoint" else "a checkpoint kept elsewhere"
+        if told.size > tree.size:
+            sentence = (
+                f"The log was cut off, or is an older copy: {whose} covers {told.size} entries,"
+                f" here are {tree.size}."
+            )
+            self._found.add("cut", sentence, tree.log, tree.size)
+            return False
+        if told.root == tree.roots[told.size]:
+            return True
+        if not self._found.begins_before(tree.log, told.size):
+            sentence = (
+                f"Somewhere from entry {min(after, told.size)} to {told.size - 1} the log is not"
+                f" what {whose} says of it."
+            )
+            self._found.add(code, sentence, tree.log)
+        return False
+
+
+def station_of(origin: str) -> tuple[int | None, int]:
+    """Return (station, epoch) of the origin of a station's log; None if it is none."""
+    parts = origin.split("/")
+    found: list[Any] = []
+    for part, prefix in zip(parts[2:], ("station-", "epoch-"), strict=False):
+        number = part.removeprefix(prefix)
+        if not part.startswith(prefix) or not number.isascii() or not number.isdigit():
+            return None, 0
+        found.append(int(number))
+    if parts[0] != "fanal" or not found or len(parts) > 4:
+        return None, 0
+    return found[0], (found[1] if len(found) > 1 else 0)
