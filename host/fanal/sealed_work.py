@@ -16,7 +16,7 @@ from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
 
-from fanal import error
+from fanal import error, secret_process
 from fanal.error import FanalError
 
 # what a child has no use for; the passphrase goes by the pipe
@@ -46,8 +46,10 @@ class Answer:
 def run(work: str, folder: Path, opener: Opener | None = None, **wanted: Any) -> Answer:
     """Do `work`, a name in `officer_work.WORKS`, in a new process. Raises what it raised.
 
-    folder: the fleet's. wanted: values that JSON can hold, paths too.
+    folder: the fleet's. wanted: values that JSON can hold, paths too. From here on this process,
+    which may be answered a secret, leaves no core file.
     """
+    secret_process.harden()
     environment = {k: v for k, v in os.environ.items() if k not in NOT_INHERITED}
     # -P: a folder of that name where the command was started is not our program
     done = subprocess.run(

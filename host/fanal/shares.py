@@ -70,6 +70,7 @@ def combine(shares: Sequence[str]) -> bytes:
 
 
 def _child(asked: dict[str, Any]) -> Any:
+    secret_process.harden()  # we hold the words too
     done = subprocess.run(
         [sys.executable, "-P", "-m", "fanal.shares", str(os.getpid())],
         input=json.dumps(asked).encode("ascii"), stdout=subprocess.PIPE,

@@ -84,6 +84,29 @@ def test_a_foreign_error_is_not_quoted():
     assert "secret" not in repr(Opener("a secret"))
 
 
+@linux
+@pytest.mark.parametrize(
+    "asks",
+    ["sealed_work.run('station', Path(sys.argv[1]), sealed_work.Opener('none at all'))",
+     "shares.combine(['zero ' * 33])"],
+)  # fmt: skip
+def test_who_asks_leaves_no_core_either(folder, asks):
+    """By an officer's identity that no passphrase seals, nothing else would have seen to it."""
+    program = f"""
+import ctypes, resource, sys
+from pathlib import Path
+from fanal import sealed_work, shares
+from fanal.error import FanalError
+try:
+    {asks}
+except FanalError:
+    print(ctypes.CDLL(None).prctl(3, 0, 0, 0, 0), resource.getrlimit(resource.RLIMIT_CORE))
+"""
+    done = subprocess.run([sys.executable, "-c", program, str(folder)], capture_output=True,
+                          text=True, check=True)  # fmt: skip
+    assert done.stdout == "0 (0, 0)\n"
+
+
 def test_a_child_that_dies_is_a_sentence(folder, monkeypatch):
     monkeypatch.setattr(sys, "executable", "/bin/false")
     with pytest.raises(FanalError) as caught:
