@@ -2,12 +2,15 @@
 
 All of it is in there, the log too; what only follows from the log is left out and made anew. In CSV
 each row begins with its table's name. A cell that a spreadsheet could take for a formula, and an
-empty text, gets an apostrophe in front; an empty cell is a value that is not there.
+empty text, gets an apostrophe in front; an empty cell is a value that is not there. So does a
+formula inside of a cell behind a semicolon and the like: in half of the world a spreadsheet parts
+cells there, and then it knows no quotes.
 """
 
 import csv
 import io
 import json
+import re
 from pathlib import Path
 from typing import Any
 
@@ -27,6 +30,8 @@ _KIND = "registry"
 _HEAD = f"fanal_{_KIND}_"
 _DERIVED = (LogNodeRow.__tablename__,)
 _FORMULA = ("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")
+_PARTED = re.compile(rf"([;|\t\r\n])(?=[\s"]*[{re.escape(''.join(_FORMULA))}])")
+_REJOINED = re.compile(r"([;|\t\r\n])'")
 _MOST_INTEGER = 1 << 63
 _MOST_CELL = 1 << 24
 
@@ -153,6 +158,8 @@ def _row(table: Table, told: dict[str, Any]) -> dict[str, Any]:
             raise ValueError("another kind of value")
         if isinstance(value, int) and not -_MOST_INTEGER <= value < _MOST_INTEGER:
             raise ValueError("a number too large")
+        if isinstance(value, str):
+            value.encode()  # half a pair of surrogates, which no file can hold
         row[column.name] = value
     return row
 
@@ -205,10 +212,10 @@ def _plain(value: Any) -> Any:
 def _cell(value: Any) -> str:
     if value is None:
         return ""
-    text = str(_plain(value))
+    text = _PARTED.sub(r"\1'", str(_plain(value)))
     is_safe = text == text.strip() and text and not text.startswith(_FORMULA)
     return text if is_safe else f"'{text}"
 
 
 def _uncell(cell: str) -> str | None:
-    return cell.removeprefix("'") if cell else None
+    return _REJOINED.sub(r"\1", cell.removeprefix("'")) if cell else None

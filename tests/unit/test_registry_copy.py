@@ -3,6 +3,7 @@
 import csv
 import io
 import json
+import re
 
 import pytest
 from fanal import registry_copy
@@ -18,9 +19,11 @@ from hypothesis import strategies as st
 from tests.unit import paper_log
 from tests.unit.paper_log import id_of, signed
 
+RUN = ("=", "+", "-", "@", "＝", "＋", "－", "＠")
 FORMS = {JSON: to_json, CSV: to_csv}
 NASTY = ["", "'", "''", "=1+1", "+1", "-1", "@x", "\t=1", " =1", "a\r\nb", '"', ",", ";", "\x00",
-         "0012", "1e5", "＝1", "\ufeff", "\r", "🙂", "None", "null"]  # fmt: skip
+         "0012", "1e5", "＝1", "\ufeff", "\r", "🙂", "None", "null", "a;=1", ";'", ";''=", "\n\n@x",
+         "x\t +1", "|-", ";;'\r=", ';"=1']  # fmt: skip
 
 
 @pytest.fixture
@@ -60,7 +63,10 @@ def test_a_spreadsheet_runs_nothing(held):
     text = to_csv(held).decode()
     for row in csv.reader(io.StringIO(text, newline="")):
         for cell in row:
-            assert not cell.strip().startswith(("=", "+", "-", "@", "＝", "＋", "－", "＠"))
+            assert not cell.strip().startswith(RUN)
+    # as one reads it whose cells end elsewhere, and who has no quotes then
+    for cell in re.split(r"[;|\t\r\n]", text):
+        assert not cell.strip(' "').startswith(RUN)
 
 
 @pytest.mark.parametrize("form", FORMS)
@@ -135,13 +141,19 @@ def changed(**more):
         lambda whole: replaced(whole, "epoch", None),
         lambda whole: replaced(whole, "certificate", "AA"),
         lambda whole: replaced(whole, "certificate", "a"),
-        lambda whole: replaced(whole, "id", 1.0),
+        lambda whole: replaced(whole, "id", 1.0), lambda whole: replaced(whole, "id", float("nan")),
+        lambda whole: site(whole, "\ud800"),
     ],
 )  # fmt: skip
 def test_what_is_no_export(fleet, change):
     whole = json.loads(export(fleet.registry))
     with pytest.raises(IntegrityError):
         parse(json.dumps(change(whole)).encode())
+
+
+def site(whole, value):
+    whole["tables"]["beacon"][0]["site"] = value
+    return whole
 
 
 def replaced(whole, name, value):
