@@ -30,7 +30,7 @@ _KIND = "registry"
 _HEAD = f"fanal_{_KIND}_"
 _DERIVED = (LogNodeRow.__tablename__,)
 _FORMULA = ("=", "+", "-", "@", "'", "＝", "＋", "－", "＠")
-_PARTED = re.compile(rf"([;|\t\r\n])(?=[\s"]*[{re.escape(''.join(_FORMULA))}])")
+_PARTED = re.compile(rf"([;|\t\r\n])(?=[\s\x22]*[{re.escape(''.join(_FORMULA))}])")
 _REJOINED = re.compile(r"([;|\t\r\n])'")
 _MOST_INTEGER = 1 << 63
 _MOST_CELL = 1 << 24
