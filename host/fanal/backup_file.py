@@ -21,6 +21,7 @@ from fanal.age_key import secret_text
 from fanal.error import FanalError, IntegrityError
 
 KEY_BYTES = 32
+MOST_BYTES = 1 << 31
 
 _MAGIC = b"fanal backup 1\n"
 _LONGEST_LINE = 4096

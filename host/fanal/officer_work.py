@@ -98,15 +98,22 @@ def _station_create(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 def _station_look(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
     from fanal import station
 
-    sealed = Path(wanted["file"]).read_bytes()
+    sealed = _station_file(wanted)
     return Answer(asdict(station.look(_unlocked(folder, opener), sealed)))
 
 
 def _station_join(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
     from fanal import station
 
-    sealed = Path(wanted["file"]).read_bytes()
+    sealed = _station_file(wanted)
     return Answer(asdict(station.join(_unlocked(folder, opener), sealed, wanted["fingerprint"])))
+
+
+def _station_file(wanted: _Wanted) -> bytes:
+    from fanal import bounded_file
+    from fanal.station_file import MOST_BYTES
+
+    return bounded_file.read(Path(wanted["file"]), MOST_BYTES, "a station's file")
 
 
 def _officers(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:

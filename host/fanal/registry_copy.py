@@ -23,6 +23,7 @@ from fanal.registry import Registry
 from fanal.schema import SCHEMA_VERSION, Base, LogNodeRow
 
 JSON, CSV = "json", "csv"
+MOST_BYTES = 1 << 31  # some ten kilobytes for each beacon
 
 Tables = dict[str, list[dict[str, Any]]]
 

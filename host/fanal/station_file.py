@@ -19,6 +19,8 @@ from fanal.error import FanalError, IntegrityError
 from fanal.request_line import LETTERS
 from fanal.short_name import short_name
 
+MOST_BYTES = 1 << 16  # sealed; it has two kilobytes
+
 _CONTEXT = b"fanal/1 station"
 _SIGNATURE_BYTES = 64
 _VERSION = 1

@@ -60,9 +60,11 @@ def test_errors_come_back_as_they_were(folder, tmp_path):
     assert caught.value.code == "no_fleet"
     with pytest.raises(UsageError):
         sealed_work.run("init", folder, Opener(PASSPHRASE))
-    with pytest.raises(OSError, match="No such file") as os_error:
+    with pytest.raises(OSError, match="exists") as os_error:
+        sealed_work.run("init", folder / "key.age" / "new", Opener(PASSPHRASE))
+    assert os_error.value.filename == str(folder / "key.age")
+    with pytest.raises(error.EnvironmentFault):
         sealed_work.run("station look", folder, Opener(PASSPHRASE), file=tmp_path / "none")
-    assert os_error.value.filename == str(tmp_path / "none")
 
 
 @pytest.mark.parametrize(

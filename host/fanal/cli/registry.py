@@ -77,7 +77,7 @@ def import_command(session: console.Session, file: Path, as_json: bool) -> None:
     """
     from fanal.registry_import import import_registry
 
-    done = import_registry(file.read_bytes(), session.fleet_dir)
+    done = import_registry(_read(file), session.fleet_dir)
     if as_json:
         console.print_json({"ok": True, **asdict(done), "path": str(done.path)})
         return
@@ -111,8 +111,9 @@ def merge_command(session: console.Session, file: Path, unsigned: bool, as_json:
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.registry_merge import merge
 
+    data = _read(file)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
-        done = merge(registry, file.read_bytes(), is_unsigned_fine=unsigned)
+        done = merge(registry, data, is_unsigned_fine=unsigned)
     if as_json:
         console.print_json({"ok": not done.conflicts, "changed": done.is_news, **asdict(done)})
     else:
@@ -131,3 +132,10 @@ def merge_command(session: console.Session, file: Path, unsigned: bool, as_json:
             )
     if done.conflicts:
         click.get_current_context().exit(BatchError.exit_code)
+
+
+def _read(file: Path) -> bytes:
+    from fanal import bounded_file
+    from fanal.registry_copy import MOST_BYTES
+
+    return bounded_file.read(file, MOST_BYTES, "an exported registry")

@@ -7,7 +7,6 @@ from pathlib import Path
 import click
 
 from fanal.cli import choice, console
-from fanal.error import EnvironmentFault, UsageError
 
 _COMPARE_REQUEST = (
     "Compare those letters with the laptop's, by telephone: whoever put another line in the place"
@@ -17,7 +16,6 @@ _COMPARE_FLEET = (
     "Compare those letters with the officer's, by telephone: in somebody else's fleet your beacons"
     " would be theirs."
 )
-_MOST_BYTES = 1 << 20
 
 
 @click.group(
@@ -158,9 +156,10 @@ def join_command(
 
     Twice is fine. Cut off, run it again.
     """
-    from fanal import sealed_work
+    from fanal import bounded_file, sealed_work
+    from fanal.station_file import MOST_BYTES
 
-    _require_file(file)
+    bounded_file.read(file, MOST_BYTES, "a station's file")  # before anybody types a passphrase
     opener = console.read_opener(session, passphrase_file)
     folder, path = session.fleet_dir, file.absolute()
     with console.steps() as on_step:
@@ -252,17 +251,6 @@ def revoke_command(session: console.Session, number: int, reason: str, as_json: 
         console.note(f"{console.mark('warn', sys.stderr)}  {done.beacons} beacons of it are in"
                      " service and marked from now on: replace them.")  # fmt: skip
     console.note("Hubs learn of it by a new `fanal hub enrol`.")
-
-
-def _require_file(file: Path) -> None:
-    try:
-        size = file.stat().st_size
-    except OSError as problem:
-        raise EnvironmentFault(
-            f"{file} cannot be read: {problem.strerror}.", "Name the file that the officer sent."
-        ) from None
-    if size > _MOST_BYTES:
-        raise UsageError(f"{file} is too large to be a station's file.")
 
 
 def _day(at_ms: int) -> str:
