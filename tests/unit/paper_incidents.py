@@ -138,8 +138,8 @@ def a_situation(store):
                                  first_received_ms=NOW_MS - 500_000, state="acknowledged",
                                  acknowledged_ms=NOW_MS - 450_000, assigned_to="chief")  # fmt: skip
     made["revoked"] = add_incident(store, "9Z8Y7X6W", 3, is_confirmed=False, is_resumed=True,
-                                   first_received_ms=NOW_MS - 400_000, is_readable=False,
-                                   last_heard_ms=NOW_MS - 90_000)  # fmt: skip
+                                   may_be_replay=True, first_received_ms=NOW_MS - 400_000,
+                                   is_readable=False, last_heard_ms=NOW_MS - 90_000)  # fmt: skip
     made["alert"] = add_incident(
         store, "3H0V5TZ1", 2, phase=1, is_battery_low=True, battery_mv=2210, latitude=48.13743,
         longitude=11.57549, accuracy_m=85.0, source="listeners", crumbs=2,

@@ -72,12 +72,9 @@ def _facts(one: Incident) -> list[tuple[str, str]]:
     sure = "an enrolled one among them" if one.is_confirmed else "all UNCONFIRMED"
     low = ", LOW" if one.is_battery_low else ""
     readable = "" if one.is_readable else "  (its status cannot be read)"
-    replay = (
-        "yes, it may be: its event is not newer than what was known when the fleet's registry was"
-        " restored from a backup. In doubt it is real: act, and check by another way"
-    )
+    replay = "maybe (the registry was restored); in doubt it is real: act"
     return [
-        *([("A replay?", replay)] if one.may_be_replay else []),
+        *([("A replay", replay)] if one.may_be_replay else []),
         ("Beacon", f"{shown(one.beacon)}, event {one.event}, {one.profile}{revoked}{readable}"),
         ("Installed at" if one.profile == "fixed" else "Given out at",
          place_shown(one.site, one.place) or "-"),
