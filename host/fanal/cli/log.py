@@ -1,16 +1,13 @@
 """`fanal log`: what was done to the registry, and proof that nothing of it was altered."""
 
-from dataclasses import asdict
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import console
-from fanal.error import IntegrityError
+from fanal.cli import console, log_rows
 
 if TYPE_CHECKING:
-    from fanal.log_verify import Verified
     from fanal.registry import Registry
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
@@ -56,30 +53,7 @@ def verify_command(session: console.Session, files: tuple[Path, ...], as_json: b
         notes = [anchor.read(path) for path in files]
         notes += anchor.of_log(anchor.default_folder(), registry.origin())
         found = verify(registry, notes)
-    if as_json:
-        console.print_json({"ok": not found.findings, **asdict(found)})
-    else:
-        _show(found)
-    if found.findings:
-        click.get_current_context().exit(IntegrityError.exit_code)
-
-
-def _show(found: "Verified") -> None:
-    for finding in found.findings:
-        whose = f" [{finding.log}]" if finding.log else ""
-        click.echo(f"{console.mark('fail')}  {finding.sentence}{whose}")
-    if not found.findings:
-        own = found.logs[0]
-        count = len(found.logs) - 1
-        others = f", and the logs of {count} other station(s)" if count else ""
-        click.echo(f"{console.mark('ok')}  {own.size} entries{others}: nothing was altered.")
-    for remark in found.remarks:
-        click.echo(f"{console.mark('warn')}  {remark}")
-    if not found.anchors and found.logs:
-        click.echo(
-            f"{console.mark('warn')}  There is no checkpoint outside of the registry: whether its"
-            " end was cut off cannot be seen."
-        )
+    log_rows.tell_verified(found, "registry", as_json)
 
 
 @log_group.command(
@@ -105,7 +79,6 @@ def checkpoint_command(
     """
     from fanal import anchor, unlocking
     from fanal.log_checkpoint import checkpoint
-    from fanal.private_file import write_private
 
     with _registry(session) as registry:
         opener = console.read_opener(session, passphrase_file)
@@ -113,15 +86,7 @@ def checkpoint_command(
             on_step("Opening the keyring")
             station = unlocking.station(session.fleet_dir, opener)
         signed = checkpoint(registry, station, anchor.default_folder())
-    if out is not None:
-        write_private(out, signed.note.encode())
-    if as_json:
-        console.print_json({"ok": True, **asdict(signed)})
-        return
-    what = "Signed for" if signed.changed else "Signed before for"
-    click.echo(f"{console.mark('ok')}  {what} {signed.size} entries of {signed.origin}")
-    if out is None:
-        console.note("To hand it to somebody: fanal log checkpoint --out FILE")
+    log_rows.tell_signed(signed, out, "fanal log", as_json)
 
 
 @log_group.command(
@@ -144,19 +109,10 @@ def prove_command(session: console.Session, entry: int, out: Path, log: str, as_
     the entry says, a place too if it does, and nothing of any other entry.
     """
     from fanal.log_proof import prove
-    from fanal.private_file import write_private
 
     with _registry(session) as registry:
         proof = prove(registry, entry, log)
-    chain = out.with_name(f"{out.name}.pem")
-    write_private(out, proof.text.encode())
-    write_private(chain, proof.chain.encode())
-    if as_json:
-        told = {"entry": entry, "size": proof.size, "file": str(out), "chain": str(chain)}
-        console.print_json({"ok": True, **told, "content": proof.content.decode()})
-        return
-    click.echo(f"{console.mark('ok')}  Entry {entry} and its proof: {out}")
-    click.echo(proof.content.decode())
+    log_rows.tell_proof(proof, out, as_json)
 
 
 @log_group.command(
@@ -182,30 +138,7 @@ def list_command(session: console.Session, start: int, log: str, as_json: bool) 
             raise UsageError(f"There is no log {log} here.", "See: fanal log verify --json")
         entries = [(leaf.number, log_entry.decode(leaf.content))
                    for leaf in registry.leaves(start, None, log)]  # fmt: skip
-    if as_json:
-        told = [{"entry": number, **fields} for number, fields in entries]
-        console.print_json({"ok": True, "entries": told})
-        return
-    _table(entries)
-
-
-def _table(entries: list[tuple[int, dict[str, Any]]]) -> None:
-    from rich.table import Table
-    from rich.text import Text
-
-    from fanal.beacon_name import shown
-    from fanal.cli.history import local_time
-
-    table = Table(box=None, pad_edge=False)
-    for heading in ("Entry", "When", "What", "Whose", "Detail"):
-        table.add_column(heading, no_wrap=heading != "Detail")
-    for number, fields in entries:
-        whose = shown(fields["beacon"]) if "beacon" in fields else ""
-        if "station" in fields:
-            whose = f"station {fields['station']}"
-        told = (fields["what"], whose, fields.get("detail", ""))
-        table.add_row(str(number), local_time(fields["at_ms"]), *(Text(text) for text in told))
-    console.out().print(table)
+    log_rows.tell_entries(entries, as_json)
 
 
 @log_group.command(
