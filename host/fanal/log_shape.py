@@ -4,7 +4,7 @@ Nothing of this is in the log. But a trigger, a view or a table that is another 
 programs read something else than what lies in the file.
 """
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from functools import cache
 
 from sqlalchemy import (
@@ -12,6 +12,7 @@ from sqlalchemy import (
     LargeBinary,
     Select,
     String,
+    Table,
     cast,
     create_engine,
     func,
@@ -25,7 +26,10 @@ from fanal.schema import Base
 # entries and hashes are told as they are: a tool that edits them may leave text
 AS_THEY_ARE = ("log_leaf.content", "log_leaf.hash", "log_node.hash")
 
-_KINDS: dict[type, str] = {int: "integer", str: "text", bytes: "blob"}
+_KINDS: dict[type, tuple[str, ...]] = {
+    int: ("integer",), bool: ("integer",), float: ("real", "integer"), str: ("text",),
+    bytes: ("blob",), dict: ("text",),
+}  # fmt: skip
 
 
 def damages(session: Session) -> Iterator[str]:
@@ -50,17 +54,19 @@ def strange_objects(session: Session) -> Iterator[str]:
             yield f"The {kind} {name} is another one than Fanal makes."
 
 
-def strange_values(session: Session) -> Iterator[str]:
+def strange_values(session: Session, tables: Iterable[Table] = ()) -> Iterator[str]:
     """Give a sentence for each column in which a value is of a kind that it never is.
+
+    tables: those of a registry, unless others are named.
 
     SQLite keeps any value in any column; the program would stumble over one before it could say
     where.
     """
-    for table in Base.metadata.sorted_tables:
+    for table in tables or Base.metadata.sorted_tables:
         for column in table.columns:
             if f"{table.name}.{column.name}" in AS_THEY_ARE:
                 continue
-            kinds = [_KINDS[column.type.python_type], *(["null"] if column.nullable else [])]
+            kinds = [*_KINDS[column.type.python_type], *(["null"] if column.nullable else [])]
             asked = select(func.count()).where(func.typeof(column).not_in(kinds))
             if count := session.scalar(asked.select_from(table)):
                 yield (

@@ -9,6 +9,7 @@ from fanal.cli import console
 from fanal.cli.hub_enrol import accept_command, enrol_command
 from fanal.cli.hub_folder import hub_option
 from fanal.cli.hub_listener import listener_group
+from fanal.cli.hub_log import hub_log_group
 from fanal.cli.hub_site import site_group
 from fanal.cli.hub_user import user_group
 
@@ -167,5 +168,6 @@ def unit_command(hub: Path, passphrase_file: Path, out: Path | None, as_json: bo
         click.echo(text, nl=False)
 
 
-for _command in (enrol_command, accept_command, user_group, listener_group, site_group):
+for _command in (enrol_command, accept_command, user_group, listener_group, site_group,
+                 hub_log_group):  # fmt: skip
     hub_group.add_command(_command)

@@ -170,7 +170,8 @@ def told(row: Subject) -> dict[str, Any]:
     """Return what an entry says of a row. Only what never changes without an entry."""
     if isinstance(row, IncidentRow):
         return {"beacon": row.beacon, "event": row.event, "kind": row.kind, "state": row.state,
-                "is_replay": row.is_replay, "signature": row.signature,
+                "is_replay": row.is_replay, "may_be_replay": bool(row.may_be_replay),
+                "signature": row.signature,
                 "assigned_to": row.assigned_to, "acknowledged_ms": row.acknowledged_ms,
                 "escalation": row.escalation}  # fmt: skip
     if isinstance(row, UserRow):
@@ -182,6 +183,7 @@ def told(row: Subject) -> dict[str, Any]:
     if isinstance(row, SiteRow):
         return {"latitude": row.latitude, "longitude": row.longitude, "accuracy_m": row.accuracy_m}
     return {"certificate": log_entry.digest(row.certificate), "made_ms": row.made_ms,
+            "epoch": row.epoch,
             "log_certificate": log_entry.digest(row.log_certificate)}  # fmt: skip
 
 
