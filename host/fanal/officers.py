@@ -48,12 +48,12 @@ def remove(keyring: Keyring, recipient: str, passphrase: str) -> Officers:
     """
     check_passphrase(passphrase)
     folder = keyring.folder
-    if (folder / PENDING_FILE).exists():
-        raise UsageError(
-            "This laptop waits for the officer's answer, which is sealed to its key of today.",
-            "Run `fanal station join` first.",
-        )
     with file_set.alone(folder):
+        if (folder / PENDING_FILE).exists():
+            raise UsageError(
+                "This laptop waits for the officer's answer, which is sealed to its key of today.",
+                "Run `fanal station join` first.",
+            )
         known = keyring.officers()
         if recipient not in known:
             raise FanalError(

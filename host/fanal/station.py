@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from fanal_protocol import keys
 
-from fanal import age_file, certificate, fleet, keyring
+from fanal import age_file, certificate, file_set, fleet, keyring
 from fanal.beacon_record import StationRecord
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.keyring import STATION_FILE, Keyring, Officer, Station, write_private
@@ -143,16 +143,19 @@ def join(laptop: Keyring, sealed: bytes, fingerprint: str) -> Offer:
     offer = look(laptop, sealed)
     if offer.fingerprint != fingerprint:
         raise IntegrityError("The file is of another fleet than the one shown.", code="other_fleet")
-    signing, _ = _own(laptop)
-    found = _found(laptop, sealed, signing)
     folder = laptop.folder
-    _keep_registry(folder, found)
-    station = Station(found.number, found.root, signing)
-    write_private(folder / STATION_FILE, laptop.sealed_station(station))
-    if laptop.station() != station:
-        raise IntegrityError(f"{folder / STATION_FILE} reads back differently.", code="read_back")
-    for name in (PENDING_FILE, REQUEST_FILE):
-        (folder / name).unlink(missing_ok=True)
+    with file_set.alone(folder):
+        # read again: whoever seals the folder anew must not leave these keys under the old seal
+        signing, _ = _own(laptop)
+        found = _found(laptop, sealed, signing)
+        _keep_registry(folder, found)
+        station = Station(found.number, found.root, signing)
+        write_private(folder / STATION_FILE, laptop.sealed_station(station))
+        if laptop.station() != station:
+            what = f"{folder / STATION_FILE} reads back differently."
+            raise IntegrityError(what, code="read_back")
+        for name in (PENDING_FILE, REQUEST_FILE):
+            (folder / name).unlink(missing_ok=True)
     return offer
 
 

@@ -290,3 +290,23 @@ def test_a_join_that_was_cut_off_is_finished(at, monkeypatch):
     at.join(made)
     assert at.open_laptop.station().number == 3
     assert not [p for p in os.listdir(at.laptop) if p.startswith(".")]
+
+
+def test_nobody_seals_the_folder_anew_while_a_laptop_joins(at, monkeypatch):
+    """Its signing key would be left under the old seal, and nowhere else."""
+    fcntl = pytest.importorskip("fcntl")
+    made, keep, tried = at.create(), station._keep_registry, []
+
+    def kept(folder, found):
+        handle = os.open(folder, os.O_RDONLY)
+        try:
+            with pytest.raises(BlockingIOError):
+                fcntl.flock(handle, fcntl.LOCK_EX | fcntl.LOCK_NB)
+            tried.append(folder)
+        finally:
+            os.close(handle)
+        keep(folder, found)
+
+    monkeypatch.setattr(station, "_keep_registry", kept)
+    at.join(made)
+    assert tried == [at.laptop]
