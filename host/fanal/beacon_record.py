@@ -4,6 +4,8 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
+MOST_EVENT = 1_000_000  # of a beacon's life; whoever resolves has to count up to its newest
+
 
 @dataclass(frozen=True)
 class Reservation:

@@ -11,6 +11,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from fanal import file_set
+from fanal.beacon_record import MOST_EVENT
 from fanal.private_file import write_private
 
 _LONGEST_NAME = 16  # hex digits of the digest
@@ -32,7 +33,8 @@ class HighWater:
             return {}
         if not isinstance(told, dict):
             return {}
-        return {name: event for name, event in told.items() if type(event) is int and event > 0}
+        return {name: event for name, event in told.items()
+                if type(event) is int and 0 < event <= MOST_EVENT}  # fmt: skip
 
     def raise_to(self, newest: Mapping[str, int]) -> bool:
         """Keep newer events than those kept; return whether that was possible."""

@@ -6,17 +6,29 @@ was done.
 
 import os
 import random
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from types import SimpleNamespace
 
 import pytest
+from fanal import deep_search
+from fanal.cli.sitting import Show, Sitting, as_object
 from fanal.event_keys import EventKeys
 from fanal.heard import Heard
+from fanal.high_water import HighWater
+from fanal.listen import Recorder
+from fanal.log_verify import verify
+from fanal.registry import Registry, Reservation
+from fanal.registry_merge import merge
 from fanal.resolver import WIDE, Resolver
+from fanal.schema import BeaconRow
 from fanal.sighting import Sighting
 from fanal.watch import Watch
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY
 
 from tests.unit.paper_beacon import T0, PaperBeacon, heard
+from tests.unit.paper_fleet import PaperFleet
+from tests.unit.test_registry_merge import Laptop
 
 HOUR_MS = 3_600_000
 DAY_MS = 24 * HOUR_MS
@@ -41,10 +53,10 @@ def resolver(request: pytest.FixtureRequest) -> Resolver:
     return made
 
 
-def searched(resolver: Resolver, most: int = 3_000_000) -> list:
-    """All that a deep search finds, to its end."""
-    found = []
-    while resolver.has_unsearched and most > 0:
+def searched(resolver: Resolver, most: int = 100_000) -> list:
+    """All that a deep search of so many events finds, up to the first of ours."""
+    found: list = []
+    while resolver.has_unsearched and most > 0 and not sightings(found):
         found += resolver.search_deeper(5000)
         most -= 5000
     return found
@@ -62,7 +74,10 @@ def with_another_tag(payload: bytes) -> bytes:
 
 
 @pytest.mark.parametrize("is_wide", [False, True])
-def test_an_echo_ahead_of_a_beacon_does_not_hide_it(is_wide: bool) -> None:
+def test_an_echo_ahead_of_a_beacon_does_not_hide_it(
+    is_wide: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deep_search, "DEEPEST", 64)
     of_fleet = [b.first_keys() for b in BEACONS] + list(strangers(WIDE if is_wide else 0))
     resolver = Resolver(of_fleet)
     genuine = BEACONS[0].alert(43)
@@ -140,3 +155,155 @@ def test_two_that_catch_up_agree(resolver: Resolver) -> None:
         told = [(s.verdict, s.event, s.began_ms) for r in (resolver, other)
                 for s in sightings(r.take(later)[:1])]  # fmt: skip
         assert {verdict for verdict, *_ in told} <= {REPLAY}
+
+
+# -- `fanal listen`: a registry that is shared, copied back, merged
+
+
+class Ears:
+    """One run of `fanal listen` without its radio: what it hears is told, recorded, and kept."""
+
+    def __init__(self, fleet: PaperFleet, state: Path, now_ms: int = T0) -> None:
+        self.now = now_ms
+        kept = HighWater(state, bytes(32))
+        self.registry = Registry(fleet.path)
+        self.sitting = Sitting(self.registry, {0: fleet.station.root}, Show.silent(), None, kept)
+        self.sitting.radio = SimpleNamespace(now_ms=lambda: self.now)  # type: ignore[assignment]
+        self.sitting._watch_new()
+        self.record = Recorder.into(self.registry)
+
+    def hear(self, payload: bytes, t_ms: int) -> list[Sighting]:
+        """Return what a frame is, and what it makes of what waited."""
+        self.now = t_ms
+        seen = sightings(self.sitting.resolver.take(heard(payload, t_ms)))
+        for one in seen:
+            self.record(one)
+            self.sitting._take(one)
+        return seen
+
+    def refresh(self, now_ms: int) -> None:
+        self.now = now_ms
+        self.sitting._refresh()
+
+    def marks(self, payload: bytes, t_ms: int) -> tuple[str, list[str]] | None:
+        """Return verdict and marks of a frame, None if it is nobody's."""
+        seen = self.hear(payload, t_ms)
+        if not seen:
+            return None
+        told = as_object(seen[0], self.sitting.revoked, self.sitting.horizons)
+        return told["verdict"], told["marks"]
+
+    def close(self) -> None:
+        self.registry.close()
+
+
+@pytest.fixture
+def at(fleet: PaperFleet, tmp_path: Path) -> Iterator[Callable[..., Ears]]:
+    """Begin to listen at the fleet's registry."""
+    open_ears: list[Ears] = []
+
+    def begin(now_ms: int = T0, state: str = "state") -> Ears:
+        open_ears.append(Ears(fleet, tmp_path / state, now_ms))
+        return open_ears[-1]
+
+    yield begin
+    for one in open_ears:
+        one.close()
+
+
+def registered(fleet: PaperFleet, number: int = 1) -> PaperBeacon:
+    beacon = PaperBeacon(number, fleet.station.root)
+    fleet.registry.reserve(
+        Reservation(beacon.id, beacon.public_key, f"02:00:00:00:00:{number:02x}", "esp32c3", 0,
+                    "shelter-3", "room 12", "fixed")
+    )  # fmt: skip
+    return beacon
+
+
+def test_two_that_listen_at_one_registry_know_the_same(fleet, at) -> None:
+    beacon = registered(fleet)
+    one, two = at(), at()
+    for age_s in range(0, 20, 2):
+        one.hear(beacon.alert(1, age_s), T0 + 1000 * age_s)
+    two.refresh(T0 + 20_000)
+    for age_s in (10, 30):
+        assert two.hear(beacon.alert(1, age_s), T0 + HOUR_MS)[0].verdict == REPLAY
+    two.hear(beacon.alert(1, 40), T0 + 40_000)
+    one.refresh(T0 + 42_000)
+    assert one.hear(beacon.alert(1, 40), T0 + 42_000)[0].verdict == DUPLICATE
+    two.hear(beacon.alert(4), T0 + HOUR_MS)  # the window of one ends before
+    two.sitting.resolver.search_deeper(1000)
+    found = two.hear(beacon.alert(4, 2), T0 + HOUR_MS + 2000)
+    assert found
+    one.refresh(T0 + HOUR_MS + 4000)
+    assert one.hear(beacon.alert(4, 2), T0 + HOUR_MS + 60_000)[0].verdict == REPLAY
+    assert fleet.registry.line(beacon.id, 1) == [
+        (T0 + 1000 * age_s, 0, age_s // 2) for age_s in (*range(0, 20, 2), 40)
+    ]
+
+
+@pytest.mark.parametrize("error_ms", [-DAY_MS, -HOUR_MS, -60_000, 60_000, HOUR_MS, 2 * 365 * DAY_MS,
+                                      -T0, -T0 - DAY_MS])  # fmt: skip
+def test_a_listener_with_a_wrong_clock_silences_no_other(fleet, at, error_ms: int) -> None:
+    beacon = registered(fleet)
+    right, wrong = at(), at(T0 + error_ms)
+    for age_s in range(0, 8, 2):
+        for ears, error in ((wrong, error_ms), (right, 0)):
+            t_ms = T0 + 1000 * age_s + error
+            ears.refresh(t_ms)
+            assert ears.hear(beacon.alert(1, age_s), t_ms)[0].verdict == FRESH, (age_s, error)
+
+
+def test_what_a_station_heard_is_no_news_at_the_office(fleet, at) -> None:
+    beacon = registered(fleet)
+    with fleet.registry.change() as session:  # as a merge does
+        session.get_one(BeaconRow, beacon.id).newest_event = 50
+    ears = at()
+    assert ears.marks(beacon.alert(1), T0) is None
+    assert ears.marks(beacon.alert(50), T0 + 1000) == (FRESH, ["may_be_replay"])
+    assert ears.marks(beacon.alert(51), T0 + HOUR_MS) == (FRESH, [])
+
+
+def test_a_registry_of_yesterday_takes_nothing_of_today_for_news(fleet, at) -> None:
+    beacon = registered(fleet)
+    yesterday = fleet.path.read_bytes()
+    ears = at()
+    today = [(beacon.alert(event, age_s), T0 + event * HOUR_MS + 1000 * age_s)
+             for event in range(1, 7) for age_s in (0, 2, 900)]  # fmt: skip
+    for payload, t_ms in today:
+        assert ears.hear(payload, t_ms)[0].verdict == FRESH
+    ears.close()
+    fleet.path.write_bytes(yesterday)
+    ears = at(T0 + DAY_MS)
+    told = [ears.marks(payload, t_ms + DAY_MS) for payload, t_ms in today]
+    assert set(map(repr, told)) <= {
+        "None", "('fresh', ['may_be_replay'])", "('late', ['may_be_replay'])",
+        "('replay', ['may_be_replay'])",
+    }  # fmt: skip
+    assert None in told
+    assert ears.marks(beacon.alert(7), T0 + 2 * DAY_MS) == (FRESH, [])
+
+
+@pytest.mark.parametrize("kept", ['{"%s": 1%s}', '{"%s": -1, "x": 1%s}', '["%s%s"]', "{%s%s"])
+def test_marks_that_somebody_wrote_silence_nobody(fleet, at, tmp_path: Path, kept: str) -> None:
+    beacon = registered(fleet)
+    path = HighWater(tmp_path / "state", bytes(32)).path
+    path.parent.mkdir()
+    path.write_text(kept % (beacon.id, "0" * 100))
+    assert at().hear(beacon.alert(1), T0)[0].verdict == FRESH
+
+
+# -- stations whose clocks are ahead
+
+
+def test_a_station_with_a_fast_clock_does_not_undo_what_the_office_did(fleet, tmp_path) -> None:
+    laptop = Laptop(tmp_path, 3, start=10_000_000)
+    beacon_id = laptop.provision(1)
+    file = laptop.file()
+    merge(fleet.registry, file)
+    fleet.registry.moved(beacon_id, "hospital", "ward 2")
+    for _ in range(2):
+        assert not merge(fleet.registry, file).is_news
+        assert fleet.registry.find(beacon_id).site == "hospital"
+    assert verify(fleet.registry).findings == ()
+    laptop.registry.close()

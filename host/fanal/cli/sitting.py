@@ -20,10 +20,11 @@ from fanal.high_water import HighWater
 from fanal.listen import Event, NotRecorded, Recorder, first_keys, listen
 from fanal.radio import DEAF, QUIET, Radio, RadioState
 from fanal.registry import Registry, Watched
-from fanal.resolver import Resolver
+from fanal.resolver import Lines, Resolver
 from fanal.sighting import Refusal, Sighting, SignatureVerified
 
 _TICK_S = 5.0
+_AGREES_MS = 20_000  # less than the 30 s by which alerts may disagree (SPEC 3.2)
 
 
 @dataclass(frozen=True)
@@ -77,6 +78,8 @@ class Sitting:
             self.places, paint=_paint, revoked=self.revoked, horizons=self.horizons
         )
         self.resolver = Resolver([])
+        self.rows = 0  # of the registry's sightings, that the resolver has
+        self.refreshed_ms: int | None = None
         self.radio: Radio | None = None
         self.is_greeted = False
         self.is_deaf = False
@@ -172,9 +175,26 @@ class Sitting:
     def _refresh(self) -> None:
         """Look for new beacons again; a registry that is busy is asked again soon."""
         try:
+            self._catch_up()
             self._watch_new()
         except FanalError as error:
             console.note(f"{console.mark('warn', sys.stderr)} {error.sentence} {error.hint}")
+
+    def _catch_up(self) -> None:
+        """Take up what another listener wrote into the registry, if its clock agrees with ours."""
+        if self.radio is None:
+            return
+        now_ms = self.radio.now_ms()
+        began_ms = now_ms if self.refreshed_ms is None else self.refreshed_ms
+        self.rows, lines = self.registry.lines_after(self.rows)
+        # by another clock, what is heard here would look delayed beside it, as replays are
+        near = {
+            event: [one for one in entries
+                    if began_ms - _AGREES_MS <= one[0] <= now_ms + _AGREES_MS]
+            for event, entries in lines.items()
+        }  # fmt: skip
+        self.resolver.catch_up(near)
+        self.refreshed_ms = now_ms
 
     def _watch_new(self) -> None:
         """Watch the beacons that the registry got since: provisioning goes on beside us."""
@@ -186,8 +206,12 @@ class Sitting:
                 self.revoked[beacon.beacon_id] = beacon.revocation.reason
         if not new:
             return
-        self._set_horizons(new)
-        self.resolver.watch(first_keys(new, self.roots), self.registry.lines())
+        rows, lines = self.registry.lines_after(0)
+        newest = {one.beacon_id: max(one.newest_event, self.heard_before.get(one.beacon_id, 0))
+                  for one in new}  # fmt: skip
+        self._set_horizons(new, lines)
+        self.resolver.watch(first_keys(new, self.roots), lines, newest=newest)
+        self.rows = self.rows or rows
         foreign = sum(beacon.station not in self.roots for beacon in new)
         if foreign:
             whose = (
@@ -197,11 +221,16 @@ class Sitting:
             )
             console.note(f"{whose} cannot be recognised here: that takes the officer's keys.")
 
-    def _set_horizons(self, new: list[Watched]) -> None:
-        """Find up to which event the registry cannot tell a replay from news."""
+    def _set_horizons(self, new: list[Watched], lines: Lines) -> None:
+        """Find up to which event the registry cannot tell a replay from news.
+
+        Of an event that was heard at a station it has the number, and not when it was.
+        """
         behind = 0
         for beacon in new:
             horizon, heard = beacon.horizon, self.heard_before.get(beacon.beacon_id, 0)
+            if (beacon.beacon_id, beacon.newest_event) not in lines:
+                horizon = max(horizon, beacon.newest_event)
             if heard > max(beacon.newest_event, horizon):
                 horizon, behind = heard, behind + 1
             if horizon:
