@@ -205,11 +205,13 @@ class Registry(StationBook):
         self, session: Session, row: BeaconRow, what: str, detail: str, at: int | None = None
     ) -> None:
         """Write a line into the history of a beacon that has been changed, and into the log."""
-        row.last_ms = self._now_ms() if at is None else at
-        line = CustodyRow(beacon=row.id, at_ms=row.last_ms, what=what, detail=detail)
+        at = self._now_ms() if at is None else at
+        # or a station whose clock is ahead would undo it whenever its file is merged again
+        row.last_ms = max(row.last_ms, at)
+        line = CustodyRow(beacon=row.id, at_ms=at, what=what, detail=detail)
         session.add(line)
         session.flush()
-        self.enter(session, what, row.last_ms, of=row, detail=detail, custody=line.id)
+        self.enter(session, what, at, of=row, detail=detail, custody=line.id)
 
 
 def _clashes(
