@@ -37,7 +37,10 @@ Examples:
 @hub_option
 @console.json_option
 def list_command(start: int, hub: Path, as_json: bool) -> None:
-    """Show the entries of the log, oldest first, in this computer's time."""
+    """Show the entries of the log, oldest first.
+
+    Times are this computer's.
+    """
     from fanal import log_entry
     from fanal.hub import hub_log
 
@@ -64,12 +67,12 @@ Exit codes: 0 as it was written, 4 something was altered.
 @hub_option
 @console.json_option
 def verify_command(files: tuple[Path, ...], hub: Path, as_json: bool) -> None:
-    """Check that log, incidents and their timelines are as they were written.
+    """Check that nothing was altered.
 
-    No passphrase is needed, and the hub may run. Everything is computed anew from the entries. An
-    end that was cut off, and an older copy of the whole database, are seen only by a checkpoint
-    kept elsewhere: the newest one that this computer signed is looked up, and those of
-    --checkpoint.
+    The log, incidents, their timelines, accounts, listeners and sites are looked at. No passphrase
+    is needed, and the hub may run. Everything is computed anew from the entries. An end that was
+    cut off, and an older copy of the whole database, are seen only by a checkpoint kept elsewhere:
+    the newest one that this computer signed is looked up, and those of --checkpoint.
     """
     from fanal import anchor
     from fanal.hub import keys
@@ -87,7 +90,7 @@ def verify_command(files: tuple[Path, ...], hub: Path, as_json: bool) -> None:
 Examples:
   fanal hub log checkpoint
   fanal hub log checkpoint --out for-the-lawyer.checkpoint
-  fanal hub log checkpoint --restored        the hub's folder is a copy of before
+  fanal hub log checkpoint --restored      the database is a copy of before
 """,
 )
 @click.option("--out", type=_FILE, metavar="FILE", help="Write it to a file too, to hand out.")
@@ -99,11 +102,12 @@ Examples:
 def checkpoint_command(
     out: Path | None, restored: bool, hub: Path, passphrase_file: Path | None, as_json: bool
 ) -> None:
-    """Sign for the log as it is now; a hub that runs does so by itself.
+    """Sign for the log as it is now.
 
-    The newest checkpoint is kept outside of the hub's folder. Hand one to somebody whom you do not
-    have to trust, now and then: with it they can tell whether anything was altered since. It names
-    fleet and hub by numbers, and no beacon, place or person.
+    A hub that runs does so by itself, at most once a minute. The newest checkpoint is kept outside
+    of the hub's folder. Hand one to somebody whom you do not have to trust, now and then: with it
+    they can tell whether anything was altered since. It names fleet and hub by numbers, and no
+    beacon, place or person.
     """
     from fanal.hub import keys
     from fanal.hub.hub_log_checkpoint import checkpoint
@@ -130,10 +134,11 @@ Examples:
 @hub_option
 @console.json_option
 def prove_command(entry: int, out: Path, hub: Path, as_json: bool) -> None:
-    """Write entry number ENTRY with its proof, to be checked without Fanal (docs/log.md).
+    """Write entry number ENTRY with its proof.
 
-    Beside FILE, FILE.pem gets the certificates of the hub's log key and of the fleet. The file says
-    what the entry says, beacon and names too if it does, and nothing of any other entry.
+    It is checked without Fanal, as docs/log.md says. Beside FILE, FILE.pem gets the certificates of
+    the hub's log key and of the fleet. The file says what the entry says, beacon and names too if
+    it does, and nothing of any other entry.
     """
     from fanal.hub.hub_log_proof import prove
 

@@ -26,6 +26,7 @@ from fanal.hub.config import Config
 from fanal.hub.courier import Courier
 from fanal.hub.foreign import read
 from fanal.hub.hub import Hub
+from fanal.hub.hub_log_checkpoint import checkpoint
 from fanal.hub.inbox import Inbox
 from fanal.hub.intake import Intake
 from fanal.hub.keys import HubKeys
@@ -41,6 +42,7 @@ from fanal.hub.web.lobby import MOST_OPEN_EACH, Lobby
 Say = Callable[[str], None]
 
 _WATCH_EVERY_S = 2.0
+_SIGN_EVERY_MS = 60_000
 _GOODBYE_S = 5
 _DAY_MS = 24 * 3600 * 1000
 _LOOPBACK = "127.0.0.1,::1"
@@ -94,6 +96,8 @@ class Worker:
         self._threads: list[threading.Thread] = []
         self._said: dict[str, str] = {}
         self._is_stuck = False
+        self._signed_ms = 0
+        self._log_key = held.log_key
         self._awake_since_ms = store.now_ms()
         self._notices = Notices.of(config, store)
         opener = None if held.sealing is None else Opener(held.sealing)
@@ -135,6 +139,20 @@ class Worker:
         self._wake.set()
         for thread in self._threads:
             thread.join(_GOODBYE_S)
+        self.sign()
+
+    def sign(self) -> None:
+        """Sign for the log, if it has grown; what stands in the way of that stops nothing else."""
+        self._signed_ms = self._store.now_ms()
+        problem = None
+        try:
+            checkpoint(self._store, self._log_key)
+        except FanalError as why:
+            # without a fleet there is nobody yet who could check it
+            problem = None if why.code == "no_fleet" else f"It is not signed: {why.sentence}"
+        except OSError as why:
+            problem = f"The newest checkpoint is not kept outside of the hub: {why.strerror}."
+        self._tell("log", problem)
 
     def _begin(self, name: str, work: Callable[[], object]) -> None:
         thread = threading.Thread(target=self._forever, args=(name, work), name=name, daemon=True)
@@ -156,6 +174,8 @@ class Worker:
         """Look once at who waits too long, and at which listener has fallen silent."""
         self._watch_inbox()
         now_ms = self._store.now_ms()
+        if abs(now_ms - self._signed_ms) >= _SIGN_EVERY_MS:
+            self.sign()
         escalation.step(
             self._store, self._config.escalation.after_s, now_ms,
             changed=self._notices.incident_changed,

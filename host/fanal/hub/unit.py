@@ -4,6 +4,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fanal import systemd
+from fanal.hub.hub_log_checkpoint import SERVICE_STATE
 
 _UNIT = """\
 [Unit]
@@ -24,6 +25,10 @@ KillSignal=SIGTERM
 # the passphrase is read by the system and handed over, in a place that only the hub sees
 LoadCredential=passphrase:{passphrase}
 ReadWritePaths={folder}
+# the newest checkpoint of the hub's log lies here, outside of its folder
+StateDirectory={state}
+StateDirectoryMode=0700
+Environment=XDG_STATE_HOME=%S/{state}
 UMask=0077
 # memory holds the keys of the events to come
 LimitCORE=0
@@ -59,7 +64,8 @@ def unit(service: Service) -> str:
     may = _LOW_PORT if 0 < service.port < 1024 else ""
     capabilities = f"CapabilityBoundingSet={may}" + (f"\nAmbientCapabilities={may}" if may else "")
     return _UNIT.format(
-        command=" ".join(command), folder=systemd.quoted(str(service.folder)),
-        user=systemd.plain(service.user), passphrase=systemd.plain(str(service.passphrase)),
+        command=" ".join(command), state=SERVICE_STATE.name,
+        folder=systemd.quoted(str(service.folder)), user=systemd.plain(service.user),
+        passphrase=systemd.plain(str(service.passphrase)),
         capabilities=capabilities, confined=systemd.confined(service.python, service.folder),
     )  # fmt: skip
