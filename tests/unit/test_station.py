@@ -8,8 +8,10 @@ from datetime import timedelta
 
 import pyrage
 import pytest
+from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from fanal import certificate, fleet, station, station_file, station_request
+from fanal.cli import main
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.keyring import Keyring
 from fanal.registry import REGISTRY_FILE, Registry, Reservation
@@ -310,3 +312,19 @@ def test_nobody_seals_the_folder_anew_while_a_laptop_joins(at, monkeypatch):
     monkeypatch.setattr(station, "_keep_registry", kept)
     at.join(made)
     assert tried == [at.laptop]
+
+
+@pytest.mark.parametrize(
+    "words",
+    [("station", "create", "--number", "3", "--yes", "--to"), ("registry", "export", "--json")],
+)
+@pytest.mark.parametrize("name", ["station.age", REGISTRY_FILE])
+def test_nothing_takes_the_place_of_a_file_of_the_fleet(at, words, name):
+    """Typed in the fleet's folder, `--out station.age` would be the end of station 0."""
+    words = (*words, at.asked.line) if words[-1] == "--to" else words
+    before = (at.office / name).read_bytes()
+    done = CliRunner().invoke(
+        main, ["--fleet", str(at.office), *words, "--out", str(at.office / name)]
+    )
+    assert (done.exit_code, "would be lost" in done.output) == (2, True)
+    assert (at.office / name).read_bytes() == before

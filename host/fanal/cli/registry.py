@@ -44,11 +44,12 @@ def export_command(session: console.Session, out: Path, form: str, as_json: bool
     It says which beacon is where: keep it as you keep the registry. Before a station's file goes to
     the officer, `fanal log checkpoint` signs for it.
     """
-    from fanal.private_file import write_private
+    from fanal.keyring import require_other, write_private
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.registry_copy import export
 
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        require_other(session.fleet_dir, out)
         data = export(registry, form)
         beacons = len(registry.beacons())
     write_private(out, data)

@@ -104,7 +104,7 @@ def create_command(
 
     The file is sealed to that laptop. It holds the root of that station and no other.
     """
-    from fanal import sealed_work
+    from fanal import keyring, sealed_work
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.station_request import PREFIX, parse
 
@@ -113,6 +113,7 @@ def create_command(
         to = path.read_bytes()[:4096].decode("utf-8", "replace")
     asked = parse(to)
     Registry(session.fleet_dir / REGISTRY_FILE).close()  # before anybody types a passphrase
+    keyring.require_other(session.fleet_dir, out)
     choice.ask(
         f"The laptop {asked.fingerprint} becomes station {number} of the fleet in"
         f" {session.fleet_dir}: it makes beacons that this fleet trusts. {_COMPARE_REQUEST}",
