@@ -95,6 +95,9 @@ def test_words_are_shown_once_and_typed_back(at):
     second.until("share 2 of 2:")
     second.type(shares[0])
     assert second.finish() == 0, second.shown
+    said = " ".join(second.shown.split())
+    assert "For each: `fanal hub enrol --to LINE --out FILE` here" in said
+    assert "`fanal hub accept FILE` there" in said
     assert Keyring.unlock(at / "new", PASSPHRASE).officer() == Keyring.unlock(
         at / "office", PASSPHRASE).officer()  # fmt: skip
 

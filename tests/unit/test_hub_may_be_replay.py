@@ -531,7 +531,7 @@ async def test_page_and_api_say_it_in_words(tmp_path):
         page = await visitor.get(f"/incidents/{number}")
         assert f"<title>ALERT {number}, {MARK}, open: " in page.text
         words = text_of(page)
-        assert "MAY BE A REPLAY. The fleet's registry was restored" in words
+        assert "the fleet's registry was restored from a backup" in words
         assert "Act as on any other" in words
         assert "Acknowledge this ALERT" in words
         answer = (await visitor.get(f"/api/v1/incidents/{number}")).json()
