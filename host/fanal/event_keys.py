@@ -3,9 +3,12 @@
 import hashlib
 from collections.abc import Iterable
 
+from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers import Cipher, algorithms, modes
+from cryptography.hazmat.primitives.ciphers.aead import AESCCM
 from fanal_protocol import alert, frame, keys
-from fanal_protocol.ccm import Ccm
+from fanal_protocol.ccm import TAG_BYTES
+from fanal_protocol.error import TagError
 from fanal_protocol.slot import RID_BYTES, SLOTS, UNITS
 
 BLOCK_BYTES = 16
@@ -102,7 +105,7 @@ class EventKeys:
         self._rid_key: bytes | None = None
         self._slot: int | None = None  # that was asked for last
         self._rid_and_mask = (b"", 0)
-        self._alert_ccm: Ccm | None = None
+        self._alert_ccm: AESCCM | None = None
         self._page_key: bytes | None = None
         self._chain: bytes | None = None
         self._crumb_keys: list[bytes] | None = None
@@ -141,10 +144,13 @@ class EventKeys:
     def open_alert(self, found: frame.AlertFrame) -> alert.Alert:
         """Return what an alert of this event says. Raises TagError. SPEC 2.1."""
         if self._alert_ccm is None:
-            self._alert_ccm = Ccm(_kdf(self.event_key, _ALERT)[:_RID_KEY_BYTES])
+            self._alert_ccm = AESCCM(_kdf(self.event_key, _ALERT)[:_RID_KEY_BYTES], TAG_BYTES)
         nonce = found.rid + found.q.to_bytes(2, "big") + _NONCE_END
-        plain = self._alert_ccm.open(nonce, found.sealed, _AD)
-        return alert.Alert(plain[0], plain[1], plain[2], plain[3])
+        try:
+            plain = self._alert_ccm.decrypt(nonce, found.sealed, _AD)
+        except InvalidTag:
+            raise TagError("tag") from None
+        return alert.Alert(*plain)
 
     @property
     def page_key(self) -> bytes:

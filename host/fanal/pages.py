@@ -35,61 +35,97 @@ _SIGNED_STATUS = 0xF0
 _WAITING_PER_MINUTE = 480
 _WAITING_MOST = 20_000
 _MOST_OWNERS = 20_000
+_NONE = 1 << 62  # later than any half hour
+_BYTES = [bytes((value,)) for value in range(256)]
 
 Key = tuple[str, int, int]
 
 
-class SlotPages:
-    """What is known of one slot of one event: when it was seen, and its signature's chunks."""
+class Span:
+    """A time in which a slot was seen, first_ms to last_ms: gaps up to 2 * NEAR_MS are closed.
 
-    def __init__(self, keys: EventKeys, slot: int, rid: bytes) -> None:
+    Within such a gap every moment is near one of its ends, so a span is exact.
+    """
+
+    __slots__ = ("first_ms", "last_ms")
+
+    def __init__(self, t_ms: int) -> None:
+        self.first_ms = self.last_ms = t_ms
+
+    def holds(self, t_ms: int, margin_ms: int) -> bool:
+        """Return whether `t_ms` is in it, or at most margin_ms outside."""
+        return self.first_ms - margin_ms <= t_ms <= self.last_ms + margin_ms
+
+    def grow(self, t_ms: int, latest_ms: int) -> bool:
+        """Reach to `t_ms` and return whether a page that waits may be near for the first time.
+
+        latest_ms: no page that waits is later.
+        """
+        if t_ms < self.first_ms:
+            self.first_ms = t_ms
+            return True
+        if t_ms > self.last_ms:
+            reaches_on = latest_ms > self.last_ms + NEAR_MS
+            self.last_ms = t_ms
+            return reaches_on
+        return False
+
+
+class SlotPages(Span):
+    """What is known of one slot of one event: when it was seen, and its signature's chunks.
+
+    It is its own first span, and almost always the only one.
+    """
+
+    __slots__ = ("_others", "_statuses", "chunks", "is_verified", "keys", "rid", "slot")
+
+    def __init__(self, keys: EventKeys, slot: int, rid: bytes, t_ms: int) -> None:
+        """t_ms: when it was seen."""
+        self.first_ms = self.last_ms = t_ms
         self.keys = keys
         self.slot = slot
         self.rid = rid
         self.is_verified = False
         self.chunks: dict[int, list[bytes]] = {}
-        self._statuses: list[int] = []
-        self._spans: list[list[int]] = []  # [first, last] ms; gaps up to 2 * NEAR_MS are closed
+        self._statuses = b""  # a byte each
+        self._others: tuple[Span, ...] = ()
 
     def is_near(self, t_ms: int) -> bool:
         """Return whether there is a sighting within half an hour of `t_ms`."""
-        return any(first - NEAR_MS <= t_ms <= last + NEAR_MS for first, last in self._spans)
+        return any(span.holds(t_ms, NEAR_MS) for span in (self, *self._others))
 
-    def last_ms(self) -> int:
+    def seen_last_ms(self) -> int:
         """Return when it was seen last."""
-        return max(last for _, last in self._spans)
+        return max(span.last_ms for span in (self, *self._others))
 
     def see(self, t_ms: int, latest_ms: int) -> bool:
-        """Note a sighting and return whether a page that waits may be near for the first time.
-
-        latest_ms: no page that waits is later.
-        """
-        for span in self._spans:
-            if span[0] - 2 * NEAR_MS <= t_ms <= span[1] + 2 * NEAR_MS:
-                # within such a gap every moment is near one of its ends, so a span is exact
-                reaches_back = t_ms < span[0]
-                reaches_on = t_ms > span[1] and latest_ms > span[1] + NEAR_MS
-                span[0], span[1] = min(span[0], t_ms), max(span[1], t_ms)
-                return reaches_back or reaches_on
-        self._spans.append([t_ms, t_ms])
+        """Note a sighting; return, and take, what `Span.grow` does."""
+        for span in (self, *self._others):
+            if span.holds(t_ms, 2 * NEAR_MS):
+                return span.grow(t_ms, latest_ms)
+        self._others += (Span(t_ms),)
         return True
 
     def see_later(self, t_ms: int, latest_ms: int) -> bool:
-        """Note a sighting as `see` does, if that wakes nothing for sure; return whether it did."""
-        if len(self._spans) != 1:
+        """Note a sighting as `see` does, if that wakes nothing for sure; return whether it did.
+
+        t_ms: not before one that was seen already.
+        """
+        if self._others:
             return False
-        span = self._spans[0]
-        if t_ms > span[1]:
-            if t_ms > span[1] + 2 * NEAR_MS or latest_ms > span[1] + NEAR_MS:
+        last_ms = self.last_ms
+        if t_ms > last_ms:
+            if t_ms > last_ms + 2 * NEAR_MS or latest_ms > last_ms + NEAR_MS:
                 return False
-            span[1] = t_ms
-        return t_ms >= span[0]
+            self.last_ms = t_ms
+        return True
 
     def learn_status(self, status: int) -> bool:
         """Note a status whose signed bits may be what was signed; return whether it is new."""
-        if status & _SIGNED_STATUS in self._statuses:
+        signed = status & _SIGNED_STATUS
+        if signed in self._statuses:
             return False
-        self._statuses.append(status & _SIGNED_STATUS)
+        self._statuses += _BYTES[signed]
         return True
 
     def add(self, page: int, chunk: bytes) -> bool:
@@ -144,6 +180,7 @@ class Pages:
         """Count losses in `counts`."""
         self._slots: dict[Key, SlotPages] = {}
         self._by_half_hour: dict[int, dict[Key, SlotPages]] = {}
+        self._oldest = _NONE  # of these half hours
         self._waiting = Waiting(counts, "pages", _WAITING_PER_MINUTE, _WAITING_MOST, slice(0))
         self._owners: dict[bytes, SlotPages] = {}  # of pages seen lately: they repeat all the time
         self._crumbs: set[tuple[str, int, int]] = set()
@@ -170,48 +207,52 @@ class Pages:
         self._latest_ms = max(self._latest_ms, heard.t_ms)
         return self._waiting.keep(heard)
 
-    def sighted(self, keys: EventKeys, sighting: Sighting) -> list[Outcome]:
-        """Note a sighting of a slot and return what it makes of the pages that are here."""
+    def sighted(self, keys: EventKeys, sighting: Sighting) -> tuple[SlotPages, list[Outcome]]:
+        """Note a sighting of a slot; return that, and what it makes of the pages that are here."""
         key = (sighting.beacon_id, sighting.event, sighting.slot)
+        t_ms = sighting.t_ms
         slot = self._slots.get(key)
+        is_new = slot is None
         if slot is None:
-            self._forget_before(sighting.t_ms - KEPT_MS)
-            slot = self._slots[key] = SlotPages(keys, sighting.slot, sighting.rid)
-        self._by_half_hour.setdefault(sighting.t_ms // NEAR_MS, {})[key] = slot
+            self._forget_before(t_ms - KEPT_MS)
+            slot = self._slots[key] = SlotPages(keys, sighting.slot, sighting.rid, t_ms)
+        self._seen_at(t_ms)[key] = slot
         outcomes: list[Outcome] = []
         if slot.learn_status(sighting.status) and not slot.is_verified:
             for page, chunk in [(p, c) for p, cs in slot.chunks.items() for c in cs]:
-                outcomes += self._verify(slot, page, chunk, sighting.t_ms)
-        if slot.see(sighting.t_ms, self._latest_ms):
+                outcomes += self._verify(slot, page, chunk, t_ms)
+        if (is_new or slot.see(t_ms, self._latest_ms)) and self._waiting:
             outcomes += self._wake(slot)
-        return outcomes
+        return slot, outcomes
 
     def sighted_again(self, slot: SlotPages, t_ms: int) -> bool:
-        """Note one more sighting within a half hour of the clock in which the slot was seen.
+        """Note one more sighting, not before one in the same half hour of the clock.
 
         False: it may wake what waits, and `sighted` is to be asked.
         """
         return slot.see_later(t_ms, self._latest_ms)
-
-    def slot_of(self, sighting: Sighting) -> SlotPages:
-        """Return the slot of a sighting that was told of."""
-        return self._slots[sighting.beacon_id, sighting.event, sighting.slot]
 
     def recall(
         self, keys: EventKeys, slot: int, rid: bytes, status: int, times_ms: tuple[int, int],
         is_verified: bool,
     ) -> None:  # fmt: skip
         """Take up a slot that was seen before a restart. times_ms: first and last, see `Seen`."""
-        known = self._slots.setdefault(
-            (keys.beacon_id, keys.event, slot), SlotPages(keys, slot, rid)
-        )
+        key = (keys.beacon_id, keys.event, slot)
+        known = self._slots.setdefault(key, SlotPages(keys, slot, rid, times_ms[0]))
         known.is_verified = known.is_verified or is_verified
         known.learn_status(status)
         for t_ms in times_ms:
-            self._by_half_hour.setdefault(t_ms // NEAR_MS, {})[keys.beacon_id, keys.event, slot] = (
-                known
-            )
+            self._seen_at(t_ms)[key] = known
             known.see(t_ms, 0)
+
+    def _seen_at(self, t_ms: int) -> dict[Key, SlotPages]:
+        """Return the slots that were seen in a half hour of the clock, to add to."""
+        half_hour = t_ms // NEAR_MS
+        seen = self._by_half_hour.get(half_hour)
+        if seen is None:
+            seen = self._by_half_hour[half_hour] = {}
+            self._oldest = min(self._oldest, half_hour)
+        return seen
 
     def _near(self, heard: Heard) -> list[SlotPages]:
         """Return the slots with a sighting within half an hour of a page."""
@@ -293,10 +334,13 @@ class Pages:
 
     def _forget_before(self, t_ms: int) -> None:
         """Forget the slots that no page in waiting can be near to."""
+        if (self._oldest + 1) * NEAR_MS >= t_ms:
+            return
         for half_hour in [h for h in self._by_half_hour if (h + 1) * NEAR_MS < t_ms]:
             for key, slot in self._by_half_hour.pop(half_hour).items():
-                if slot.last_ms() < t_ms:
+                if slot.seen_last_ms() < t_ms:
                     self._slots.pop(key, None)
+        self._oldest = min(self._by_half_hour, default=_NONE)
 
 
 def _matched(slot: SlotPages, heard: Heard, kind: str, page: int, is_new: bool) -> PageMatched:

@@ -6,10 +6,11 @@ between two times at which an alert is a duplicate it is one. Whatever joined a 
 at by itself (SPEC 3.2); once anything left a line, the verdict is asked for again.
 """
 
+from collections.abc import Iterable
+
 from fanal_protocol.line import DUPLICATE, REPLAY, Entry
 from fanal_protocol.slot import UNIT_S, UNITS
 
-from fanal.bare_sighting import sighting
 from fanal.heard import Heard
 from fanal.pages import NEAR_MS, SlotPages
 from fanal.sighting import Sighting
@@ -26,62 +27,75 @@ _TOLERANCE_MS = 30_000
 class Known:
     """One payload that was sighted.
 
-    From first_ms to last_ms it was heard; until until_ms it is a duplicate, by what the lines of
-    its beacon held then. pages: those of its slot.
+    From first_ms on, for ahead_ms, it is a duplicate by what the lines of its beacon held when it
+    was learnt, and in one half hour of the clock. began_ms: of its event, then. pages: those of its
+    slot. What a Sighting says of a payload is kept here, and the Sighting is not.
     """
 
-    __slots__ = ("_at", "_fields", "_moved", "_unit", "event", "first_ms", "half_hour", "last_ms",
-                 "pages", "sighting", "until_ms")  # fmt: skip
+    __slots__ = ("_ahead_ms", "_at", "_began_ms", "_moved", "battery_mv", "beacon_id", "crumbs",
+                 "event", "first_ms", "of_event", "pages", "phase", "readable", "rid", "seq",
+                 "slot", "status")  # fmt: skip
 
-    def __init__(self, event: Event, seen: Sighting, pages: SlotPages) -> None:
-        self.event = event
-        self.sighting = seen
+    def __init__(self, of_event: Event, seen: Sighting, pages: SlotPages) -> None:
+        self.of_event = of_event
         self.pages = pages
-        self.half_hour = seen.t_ms // NEAR_MS
-        self.first_ms = self.last_ms = seen.t_ms
-        self._unit = UNITS * seen.slot + seen.seq
-        self._fields = (seen.beacon_id, seen.event, seen.slot, seen.seq, seen.rid, seen.status,
-                        seen.battery_mv, seen.crumbs, seen.phase, seen.readable)  # fmt: skip
-        self._moved = self._at = self.until_ms = 0
-        self.renew()
+        self.beacon_id = seen.beacon_id
+        self.event = seen.event
+        self.slot = seen.slot
+        self.seq = seen.seq
+        self.rid = seen.rid
+        self.status = seen.status
+        self.battery_mv = seen.battery_mv
+        self.crumbs = seen.crumbs
+        self.phase = seen.phase
+        self.readable = seen.readable
+        self.renew(seen.t_ms)
 
-    def renew(self) -> None:
-        """Note where the lines stand, and until when at least this is a duplicate beside them."""
-        event, seen = self.event, self.sighting
-        beacon = event.beacon
-        self._moved, self._at = beacon.moved, len(beacon.joined)
-        t_ms = self.last_ms + _AHEAD_MS
-        later_began_ms = beacon.later_began_ms(event.number)
-        kind = event.line.glance(Entry(t_ms, seen.slot, seen.seq), later_began_ms)
-        self.until_ms = t_ms if kind == DUPLICATE else self.last_ms
+    def renew(self, t_ms: int) -> None:
+        """Note that it was heard at `t_ms`, and for how long at least it is a duplicate then.
+
+        That is beside the lines as they stand now.
+        """
+        of_event = self.of_event
+        beacon, line = of_event.beacon, of_event.line
+        self.first_ms = t_ms
+        self._moved, self._at, self._began_ms = beacon.moved, len(beacon.joined), line.began_ms()
+        later_began_ms = beacon.later_began_ms(self.event)
+        until = Entry(t_ms + _AHEAD_MS, self.slot, self.seq)
+        is_long = line.glance(until, later_began_ms) == DUPLICATE
+        self._ahead_ms = _AHEAD_MS if is_long else 0
+        if t_ms % NEAR_MS >= NEAR_MS - _AHEAD_MS:
+            self._ahead_ms = min(self._ahead_ms, NEAR_MS - 1 - t_ms % NEAR_MS)
 
     def is_duplicate(self, t_ms: int) -> bool:
         """Return whether it is one for sure, heard at `t_ms`."""
-        beacon = self.event.beacon
-        if not self.first_ms <= t_ms <= self.until_ms or self._moved != beacon.moved:
+        if not 0 <= t_ms - self.first_ms <= self._ahead_ms:
+            return False
+        beacon = self.of_event.beacon
+        if self._moved != beacon.moved:
             return False
         joined = beacon.joined
         return self._at == len(joined) or self._agrees(joined[self._at :], t_ms)
 
-    def _agrees(self, joined: list[tuple[int, int, int]], t_ms: int) -> bool:
+    def _agrees(self, joined: Iterable[tuple[int, Entry]], t_ms: int) -> bool:
         """Return whether it agrees with what joined the lines since."""
-        number, unit = self.event.number, self._unit
-        for event, joined_ms, joined_unit in joined:
+        number = self.event
+        unit = UNITS * self.slot + self.seq
+        for event, entry in joined:
+            joined_unit = UNITS * entry.slot + entry.seq
             units = unit - joined_unit
             if event == number:
                 most_ms = _TOLERANCE_MS + _DRIFT_MS * abs(units)
-                if abs(t_ms - joined_ms - _UNIT_MS * units) > most_ms:
+                if abs(t_ms - entry.t_ms - _UNIT_MS * units) > most_ms:
                     return False
-            elif event > number and t_ms - (joined_ms - _UNIT_MS * joined_unit) > _TOLERANCE_MS:
+            elif event > number and t_ms - (entry.t_ms - _UNIT_MS * joined_unit) > _TOLERANCE_MS:
                 return False
         return True
 
-    def again(self, heard: Heard) -> Sighting:
-        """Return the duplicate that a Heard is."""
-        return sighting(
-            *self._fields, DUPLICATE, (), heard.rssi_dbm, heard.t_ms, self.event.began_ms(),
-            heard.receipt,
-        )  # fmt: skip
+    def began_ms(self) -> int | None:
+        """Return when its event began, while it is a duplicate."""
+        of_event = self.of_event
+        return self._began_ms if self._at == len(of_event.beacon.joined) else of_event.began_ms()
 
 
 class Repeats:
@@ -112,12 +126,10 @@ class Repeats:
         if seen.verdict == REPLAY:
             self._known.pop(payload, None)
             self._older.pop(payload, None)
-        elif known is None or known.event is not event or known.pages is not pages:
+        elif known is None or known.of_event is not event or known.pages is not pages:
             if len(self._known) >= _MOST:
                 self._older, self._known = self._known, {}
             self._known[payload] = Known(event, seen, pages)
         else:
             # between two times at which it is a duplicate beside the lines of now
-            known.first_ms = known.last_ms = t_ms
-            known.half_hour = t_ms // NEAR_MS
-            known.renew()
+            known.renew(t_ms)

@@ -13,11 +13,11 @@ from fanal_protocol import alert, frame, slot
 from fanal_protocol.error import Refused, TagError
 from fanal_protocol.line import DUPLICATE, REPLAY, Entry
 
-from fanal.bare_sighting import sighting
+from fanal.bare_sighting import duplicate, sighting
 from fanal.deep_search import DeepSearch, Hit
 from fanal.event_keys import EventKeys
 from fanal.heard import Heard
-from fanal.pages import NEAR_MS, Pages
+from fanal.pages import Pages
 from fanal.repeats import Known, Repeats
 from fanal.sighting import CrumbFound, Outcome, PageMatched, Refusal, Sighting, SignatureVerified
 from fanal.waiting import Waiting
@@ -30,6 +30,8 @@ _RID_AT = slice(1, 1 + slot.RID_BYTES)
 _WAITING_PER_MINUTE = 240
 _WAITING_MOST = 20_000
 
+
+_Queue = deque[Heard] | list[Heard]
 
 # by (beacon id, event): (t_ms, slot, seq) each
 Lines = Mapping[tuple[str, int], Sequence[tuple[int, int, int]]]
@@ -216,19 +218,21 @@ class Resolver:
             found = frame.decode(heard.payload)
         except Refused as refused:
             return self._counted([Refusal(refused.reason, heard)])
-        if isinstance(found, frame.AlertFrame):
-            return self._counted(self._alerts(deque([heard])))
-        return self._counted(self._pages.take(heard, found))
+        if not isinstance(found, frame.AlertFrame):
+            return self._counted(self._pages.take(heard, found))
+        woken: list[Heard] = []
+        outcomes = self._alert(heard, found, woken)
+        if woken:
+            outcomes += self._alerts(deque(woken))
+        return self._counted(outcomes)
 
     def _again(self, known: Known, heard: Heard) -> list[Outcome]:
         """Return what a Heard is that is a duplicate for sure."""
-        again = known.again(heard)
-        if heard.t_ms // NEAR_MS == known.half_hour and self._pages.sighted_again(
-            known.pages, heard.t_ms
-        ):
+        again = duplicate(known, heard)
+        if self._pages.sighted_again(known.pages, heard.t_ms):
             self.counts[DUPLICATE] += 1
             return [again]
-        return self._counted([again, *self._pages.sighted(known.event.keys, again)])
+        return self._counted([again, *self._pages.sighted(known.of_event.keys, again)[1]])
 
     def search_deeper(self, budget: int) -> list[Outcome]:
         """Look for waiting alerts in up to `budget` events beyond the windows.
@@ -263,20 +267,21 @@ class Resolver:
         outcomes: list[Outcome] = []
         while queue:
             heard = queue.popleft()
-            found = frame.decode(heard.payload)
-            reason = "unknown"
-            for event, of_slot in self._watch.candidates(found.rid):
-                reason = "tag"
-                try:
-                    plain = event.keys.open_alert(found)
-                except TagError:
-                    continue
-                self._watch.hold(event)
-                outcomes += self._sighted(heard, found, event, of_slot, plain, queue)
-                break
-            else:
-                outcomes.append(self._refused(reason, heard, found.rid))
+            outcomes += self._alert(heard, frame.decode(heard.payload), queue)
         return outcomes
+
+    def _alert(self, heard: Heard, found: frame.AlertFrame, queue: _Queue) -> list[Outcome]:
+        """Resolve one alert; what a window that moves wakes joins the queue."""
+        reason = "unknown"
+        for event, of_slot in self._watch.candidates(found.rid):
+            reason = "tag"
+            try:
+                plain = event.keys.open_alert(found)
+            except TagError:
+                continue
+            self._watch.hold(event)
+            return self._sighted(heard, found, event, of_slot, plain, queue)
+        return [self._refused(reason, heard, found.rid)]
 
     def _refused(self, reason: str, heard: Heard, rid: bytes) -> Refusal:
         """Return the refusal of an alert, which waits if nobody has its identifier."""
@@ -300,7 +305,7 @@ class Resolver:
         event: Event,
         of_slot: int,
         plain: alert.Alert,
-        queue: deque[Heard],
+        queue: _Queue,
     ) -> list[Outcome]:
         """Judge an alert whose tag was good, move what it moves, and return what it is."""
         if self._waiting.remove(heard.payload):
@@ -318,12 +323,12 @@ class Resolver:
             alert.readable(plain), verdict.kind, verdict.left, heard.rssi_dbm, heard.t_ms,
             event.began_ms(), heard.receipt,
         )  # fmt: skip
-        outcomes = [seen, *self._pages.sighted(event.keys, seen)]
+        pages, outcomes = self._pages.sighted(event.keys, seen)
         if not is_hearsay:
-            self._repeats.learn(heard.payload, event, seen, self._pages.slot_of(seen))
-        return outcomes
+            self._repeats.learn(heard.payload, event, seen, pages)
+        return [seen, *outcomes]
 
-    def _wake(self, rids: Iterable[bytes], queue: deque[Heard]) -> None:
+    def _wake(self, rids: Iterable[bytes], queue: _Queue) -> None:
         """Put the alerts that wait under these identifiers into a queue."""
         for rid in rids:
             queue.extend(self._waiting.firsts(rid))

@@ -4,13 +4,13 @@ This table has an object for everything and suits some hundred beacons, as a tec
 `wide_watch` does the same for a million.
 """
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence, Set
+from collections.abc import Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
-from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY, Entry, Line, Verdict
-from fanal_protocol.slot import UNITS
+from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY, Entry, Verdict
 
 from fanal.event_keys import EventKeys, all_rids
+from fanal.short_line import ShortLine
 
 Candidate = tuple["Event", int]
 Lines = Mapping[int, Sequence[Entry]]
@@ -22,32 +22,29 @@ _MOST_JOINED = 64
 class Event:
     """One event of one beacon: its keys, and the line of its alerts held as genuine.
 
-    hearsay: a line of those whose time is the word of a stranger. It moves the other one never.
+    number: n, from 1. hearsay: a line of those whose time is the word of a stranger, None while
+    there are none. It moves the other one never.
     """
 
-    __slots__ = ("beacon", "hearsay", "keys", "line")
+    __slots__ = ("beacon", "hearsay", "keys", "line", "number")
 
     def __init__(
         self,
         beacon: "Beacon",
         event_keys: EventKeys,
-        entries: Iterable[Entry],
-        hearsay: Iterable[Entry] = (),
+        entries: Sequence[Entry] = (),
+        hearsay: Sequence[Entry] = (),
     ) -> None:
         self.beacon = beacon
         self.keys = event_keys
-        self.line = Line(entries)
-        self.hearsay = Line(hearsay)
+        self.number = event_keys.event
+        self.line = ShortLine(entries)
+        self.hearsay = ShortLine(hearsay) if hearsay else None
 
     @property
     def is_heard(self) -> bool:
         """Whether anything is held of it."""
         return self.began_ms() is not None
-
-    @property
-    def number(self) -> int:
-        """n, from 1."""
-        return self.keys.event
 
     def judge(self, entry: Entry, is_hearsay: bool) -> Verdict:
         """Return the verdict on an alert whose tag was good, and move what it moves.
@@ -57,12 +54,14 @@ class Event:
         """
         later_began_ms = self.beacon.later_began_ms(self.number)
         if not is_hearsay:
-            is_first = self.line.began_ms() is None and self.hearsay.began_ms() is not None
-            verdict: Verdict = self.line.judge(entry, later_began_ms)
+            is_first = self.hearsay is not None and self.line.began_ms() is None
+            verdict = self.line.judge(entry, later_began_ms)
             return Verdict(verdict.kind, verdict.left + self._refuted()) if is_first else verdict
         kind = self.line.glance(entry, later_began_ms)
         if kind in (REPLAY, DUPLICATE):
             return Verdict(kind, ())
+        if self.hearsay is None:
+            self.hearsay = ShortLine()
         verdict = self.hearsay.judge(entry, later_began_ms)
         # of what the others heard too nothing may leave
         left = tuple(one for one in verdict.left if self.line.glance(one) in (FRESH, LATE))
@@ -70,16 +69,19 @@ class Event:
 
     def _refuted(self) -> tuple[Entry, ...]:
         """Take out of the hearsay, and return, what does not agree with the line."""
-        said = self.hearsay.entries()
+        said = () if self.hearsay is None else self.hearsay.entries()
         left = tuple(one for one in said if self.line.glance(one) == REPLAY)
         if left:
-            self.hearsay = Line(one for one in said if one not in left)
+            rest = tuple(one for one in said if one not in left)
+            self.hearsay = ShortLine(rest)
         return left
 
     def began_ms(self) -> int | None:
         """Return when the event began at the latest, None if nobody knows."""
-        began_ms: int | None = self.line.began_ms()
-        return self.hearsay.began_ms() if began_ms is None else began_ms
+        began_ms = self.line.began_ms()
+        if began_ms is None and self.hearsay is not None:
+            return self.hearsay.began_ms()
+        return began_ms
 
 
 class Beacon:
@@ -87,7 +89,7 @@ class Beacon:
 
     anchor: the keys to ratchet from; an earlier event cannot be resolved. place: its number among
     those watched, from 0. moved: goes up whenever anything leaves a line, or is let go of;
-    joined: what joined its lines since, as (event, t_ms, unit).
+    joined: what joined its lines since, with the event.
     """
 
     __slots__ = ("anchor", "events", "joined", "moved", "newest", "place")
@@ -98,19 +100,19 @@ class Beacon:
         self.place = place
         self.events: dict[int, Event] = {}
         self.moved = 0
-        self.joined: list[tuple[int, int, int]] = []
+        self.joined: tuple[tuple[int, Entry], ...] = ()
 
     def note(self, event: int, entry: Entry, verdict: Verdict) -> None:
         """Note what an alert of `event` did to its line."""
         if verdict.left or len(self.joined) >= _MOST_JOINED:
             self.move()
         if verdict.kind in (FRESH, LATE):
-            self.joined.append((event, entry.t_ms, UNITS * entry.slot + entry.seq))
+            self.joined += ((event, entry),)
 
     def move(self) -> None:
         """Note that whatever was known of its lines may be so no more."""
         self.moved += 1
-        self.joined.clear()
+        self.joined = ()
 
     def later_began_ms(self, event: int) -> int | None:
         """Return when the first of the events after `event` began, None if none was heard."""
@@ -239,7 +241,7 @@ class Watch:
 
     def include(self, beacon: Beacon, event_keys: EventKeys) -> None:
         """Put one event beyond the window into the table."""
-        self._enter(Event(beacon, event_keys, ()), frozenset())
+        self._enter(Event(beacon, event_keys), frozenset())
 
     def advance(self, event: Event, wanted: Set[bytes]) -> list[bytes]:
         """Move the window of a beacon to `event`."""

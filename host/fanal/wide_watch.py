@@ -27,6 +27,7 @@ from fanal.watch import Beacon, Candidate, Event, Past, Watch
 MOST_BEACONS = 1 << 22  # what a reference has room for
 
 _SLOT_BITS = 7
+_SLOT_MASK = (1 << _SLOT_BITS) - 1
 _EVENT_BITS = 3
 _EVENT_MASK = (1 << _EVENT_BITS) - 1
 _PLACE_SHIFT = _SLOT_BITS + _EVENT_BITS
@@ -126,20 +127,16 @@ class WideWatch:
 
     def candidates(self, rid: bytes) -> Iterator[Candidate]:
         """Yield every (event, slot) that has this identifier."""
-        yield from self._beyond.get(rid, ())
-        tried = set()
+        if self._beyond:
+            yield from self._beyond.get(rid, ())
+        last_ref = None
         for ref in self.index.probe(rid):
-            place, slot = ref >> _PLACE_SHIFT, ref & (1 << _SLOT_BITS) - 1
-            beacon = self.beacon(place)
+            if ref == last_ref:
+                continue  # they come in order
+            last_ref = ref
+            beacon, slot = self.beacon(ref >> _PLACE_SHIFT), ref & _SLOT_MASK
             for number in self._numbers(beacon, ref >> _SLOT_BITS):
-                event = beacon.events.get(number)
-                if event is None:
-                    event = Event(beacon, beacon.keys_of(number), ())
-                elif number > self.last(beacon):
-                    continue  # `_beyond` has it
-                if (place, number, slot) in tried:
-                    continue
-                tried.add((place, number, slot))
+                event = beacon.events.get(number) or Event(beacon, beacon.keys_of(number))
                 if event.keys.rid_and_mask(slot)[0] == rid:
                     yield event, slot
 
@@ -150,7 +147,7 @@ class WideWatch:
 
     def include(self, beacon: Beacon, event_keys: EventKeys) -> None:
         """Put one event beyond the window into the table."""
-        event = Event(beacon, event_keys, ())
+        event = Event(beacon, event_keys)
         self._put_beyond(event)
 
     def _put_beyond(self, event: Event) -> None:

@@ -129,7 +129,7 @@ def test_low_status_bits_are_not_signed(resolver: Resolver) -> None:
     low = BEACON.alert(1, status=0x2A)  # battery low, resumed
     outcomes = take(resolver, low, low, BEACON.alert(1), *BEACON.pages(1, status=0x20)[:3])
     assert of(SignatureVerified, outcomes)
-    assert resolver._pages._slots[BEACON.id, 1, 0]._statuses == [0x20]
+    assert resolver._pages._slots[BEACON.id, 1, 0]._statuses == b"\x20"
 
 
 def test_another_beacons_signature_is_not_accepted(resolver: Resolver) -> None:

@@ -1,6 +1,7 @@
 """What is heard again is known without opening it, and is never taken for more than it is."""
 
 import pytest
+from fanal.pages import NEAR_MS
 from fanal.resolver import Resolver
 from fanal.sighting import PageMatched, Sighting
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY
@@ -87,6 +88,19 @@ def test_a_page_near_the_last_that_heard_it_finds_its_owner(resolver: Resolver) 
     assert known(resolver, payload, T0 + 15_000)
     outcomes = resolver.take(heard(payload, T0 + 15_000))
     assert [type(one) for one in outcomes] == [Sighting, PageMatched]
+
+
+def test_nothing_is_known_into_the_next_half_hour(resolver: Resolver) -> None:
+    """The next half hour of the clock has to learn of the slot, so that pages find it there."""
+    end_ms = (T0 // NEAR_MS + 1) * NEAR_MS
+    payload, page = BEACON.alert(1, 0), BEACON.pages(1)[0]
+    assert [verdict(resolver, payload, end_ms - off) for off in (8000, 8000)] == [FRESH, DUPLICATE]
+    assert known(resolver, payload, end_ms - 1)
+    assert not known(resolver, payload, end_ms)
+    assert verdict(resolver, payload, end_ms + 1000) == DUPLICATE
+    # near the second half hour alone
+    outcomes = resolver.take(heard(page, end_ms + 1000 + NEAR_MS))
+    assert [type(one) for one in outcomes] == [PageMatched]
 
 
 def test_what_is_remembered_is_bounded(resolver: Resolver, monkeypatch: pytest.MonkeyPatch) -> None:
