@@ -9,6 +9,11 @@ from fanal.error import EnvironmentFault, IntegrityError, UsageError
 
 _LONGEST = 1 << 16
 _SEALED = (b"age-encryption.org/", b"-----BEGIN AGE ENC")
+_SECRET = "AGE-SECRET-KEY-"
+# The age library refuses a passphrase's work if, by a measurement of a millisecond, this computer
+# would need 16 times as long as is usual for it. One that is busy at that moment passes as slow.
+_TOO_COSTLY = "Excessive work"
+_MEASUREMENTS = 8
 
 
 def recipient(text: str) -> Any:
@@ -16,6 +21,12 @@ def recipient(text: str) -> Any:
     try:
         return pyrage.x25519.Recipient.from_str(text)
     except pyrage.RecipientError:
+        if text.strip().upper().startswith(_SECRET):
+            raise UsageError(
+                "That is the secret half of an age key, and it stays in the shell's history.",
+                "Make another one with `age-keygen`; give the line that begins with age1.",
+                code="recipient",
+            ) from None
         raise UsageError(
             "That is no public key of age.",
             "It begins with age1; `age-keygen` prints it, and `age-keygen -y FILE` once more.",
@@ -27,6 +38,27 @@ def seal(plain: bytes, *recipients: Any) -> bytes:
     """Return `plain` for all of those recipients."""
     sealed: bytes = pyrage.encrypt(plain, list(recipients))
     return sealed
+
+
+def open_by_passphrase(sealed: bytes, passphrase: str) -> bytes:
+    """Return what a passphrase opens. Seconds, and 512 MB.
+
+    Raises pyrage.DecryptError, EnvironmentFault (the library finds this computer too slow for it).
+    """
+    for _ in range(_MEASUREMENTS):
+        try:
+            plain: bytes = pyrage.passphrase.decrypt(sealed, passphrase)
+        except pyrage.DecryptError as problem:
+            if not str(problem).startswith(_TOO_COSTLY):
+                raise
+        else:
+            return plain
+    raise EnvironmentFault(
+        "This computer is too busy or too slow to try the passphrase: it was sealed on one that is"
+        " 16 times as fast, or the file is damaged.",
+        "End other programs and try again; else open it on a faster computer.",
+        code="too_slow",
+    )
 
 
 def is_sealed(path: Path) -> bool:
@@ -51,7 +83,7 @@ def identities(path: Path, passphrase: str = "") -> list[Any]:
         raise _unreadable(path, problem) from None
     if content.startswith(_SEALED):
         try:
-            content = pyrage.passphrase.decrypt(content, passphrase)
+            content = open_by_passphrase(content, passphrase)
         except pyrage.DecryptError:
             raise IntegrityError(
                 f"The passphrase does not open {path}.", "Try again.", code="passphrase"

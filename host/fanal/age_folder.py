@@ -6,6 +6,7 @@ from typing import Any
 
 import pyrage  # type: ignore[import-untyped]
 
+from fanal import age_file
 from fanal.error import FanalError, IntegrityError
 
 KEY_FILE = "key.age"
@@ -22,12 +23,13 @@ def sealed_key(identity: Any, passphrase: str) -> bytes:
 def opened_key(path: Path, sealed: bytes, passphrase: str, whose: str) -> Any:
     """Return the X25519 identity in the content of the KEY_FILE at `path`.
 
-    It costs about two seconds and 512 MB. whose: "fleet" or "hub". Raises IntegrityError.
+    It costs about two seconds and 512 MB. whose: "fleet" or "hub". Raises IntegrityError, and
+    EnvironmentFault if the age library finds this computer too slow for it.
     """
     if not sealed.startswith(_SCRYPT_HEADER):
         raise damaged(path)
     try:
-        text = pyrage.passphrase.decrypt(sealed, passphrase).decode("ascii")
+        text = age_file.open_by_passphrase(sealed, passphrase).decode("ascii")
         return pyrage.x25519.Identity.from_str(text.strip())
     except pyrage.DecryptError:
         raise IntegrityError(

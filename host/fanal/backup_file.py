@@ -17,6 +17,7 @@ from typing import Any
 
 import pyrage  # type: ignore[import-untyped]
 
+from fanal import age_file
 from fanal.age_key import secret_text
 from fanal.error import FanalError, IntegrityError
 
@@ -48,20 +49,19 @@ class Lock:
         return cls(pyrage.passphrase.encrypt(key, passphrase))
 
     def key(self, passphrase: str) -> bytes:
-        """Return the key. Raises IntegrityError."""
+        """Return the key. Raises IntegrityError, EnvironmentFault (this computer is too slow)."""
         if self.sealed_key is None:
             raise IntegrityError(
                 "This backup opens by shares, not by a passphrase.", "Add --shares."
             )
         try:
-            found: bytes = pyrage.passphrase.decrypt(self.sealed_key, passphrase)
+            return age_file.open_by_passphrase(self.sealed_key, passphrase)
         except pyrage.DecryptError:
             raise IntegrityError(
                 "The passphrase does not open this backup.",
                 "It is the one that was chosen for the backup, not the fleet's.",
                 code="passphrase",
             ) from None
-        return found
 
 
 @dataclass(frozen=True)
