@@ -8,6 +8,7 @@ from fanal.beacon_name import shown
 from fanal.cli import choice, console
 
 if TYPE_CHECKING:
+    from fanal.beacon_record import Revocation
     from fanal.registry import Beacon
 
 
@@ -33,10 +34,13 @@ def list_command(
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         only = choice.chosen_id(registry, beacon)
         beacons = listed(registry, retired=retired, only=only)
+        told = {one.number: one.revocation for one in registry.stations()}
     if as_json:
-        console.print_json({"ok": True, "beacons": [public(beacon) for beacon in beacons]})
+        console.print_json({"ok": True, "beacons": [
+            {**public(b), "station_revoked": _reason(told.get(b.station))} for b in beacons
+        ]})  # fmt: skip
     elif beacons:
-        _show(beacons)
+        _show(beacons, {number for number, revocation in told.items() if revocation is not None})
     else:
         console.note("No beacon yet. Attach one and run `fanal provision --site NAME`.")
 
@@ -59,7 +63,11 @@ def state(beacon: "Beacon") -> str:
     return f"{beacon.state}, REVOKED ({beacon.revocation.reason})"
 
 
-def _show(beacons: "list[Beacon]") -> None:
+def _reason(revocation: "Revocation | None") -> str | None:
+    return None if revocation is None else revocation.reason
+
+
+def _show(beacons: "list[Beacon]", revoked_stations: set[int]) -> None:
     from rich.table import Table
     from rich.text import Text
 
@@ -68,6 +76,9 @@ def _show(beacons: "list[Beacon]") -> None:
         table.add_column(heading, justify="right" if "event" in heading else "left")
     for b in beacons:
         newest = str(b.newest_event) if b.newest_event else "-"
-        cells = (shown(b.beacon_id), b.site, b.place, b.profile, state(b), newest)
+        now = state(b)
+        if b.station in revoked_stations and b.revocation is None:
+            now += f", station {b.station} REVOKED"
+        cells = (shown(b.beacon_id), b.site, b.place, b.profile, now, newest)
         table.add_row(*(Text(cell) for cell in cells))
     console.out().print(table)

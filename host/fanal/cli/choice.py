@@ -35,6 +35,15 @@ def chosen_id(registry: "Registry", text: str | None) -> str | None:
     return None if text is None else find(registry, text).beacon_id
 
 
+def wiped_id(text: str | None) -> str | None:
+    """Return what `--wipe` names: an id as typed or scanned, or the word for a vault that is not
+    readable. Raises UsageError."""
+    from fanal.beacon_name import parse
+    from fanal.identity import CORRUPT
+
+    return text if text is None or text == CORRUPT else parse(text)
+
+
 def named(beacon: "Beacon | Known") -> str:
     """Return a beacon as a person knows it: "K7Q2-9XMD (shelter-3, room 12)"."""
     from fanal.beacon_name import shown

@@ -64,7 +64,7 @@ def provision_command(
     settings = dict(_assignment(text) for text in assignments)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         only = choice.chosen_id(registry, beacon)
-        request = Request(site, place, profile, settings, replace, wipe, only)
+        request = Request(site, place, profile, settings, replace, choice.wiped_id(wipe), only)
         port = find_port(port)
         opener = console.read_opener(session, passphrase_file)
         with console.steps() as on_step:
