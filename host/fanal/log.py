@@ -63,6 +63,11 @@ class Log(Database):
         with self._reading() as session:
             return merkle.root(size, reader(session, log))
 
+    def frontier(self, size: int) -> merkle.Frontier:
+        """Return the edge of the first `size` entries, as it is kept: what follows can be added."""
+        with self._reading() as session:
+            return merkle.Frontier(size, reader(session, OWN))
+
     def leaves(self, start: int = 0, end: int | None = None, log: str = OWN) -> list[Leaf]:
         """Return the entries from `start` to before `end`, as they are in the file."""
         asked = leaves_of(log).where(LogLeafRow.number >= start)
@@ -139,15 +144,28 @@ class Log(Database):
         **more: str | int,
     ) -> None:
         """Enter what was done into the log, with what the registry says of `of` from now on."""
-        fields: dict[str, Any] = {"what": what, "at_ms": at_ms, "detail": detail, **more}
-        if of is not None:
-            session.flush()
-            fields |= {"row": told(of)}
-        if isinstance(of, BeaconRow):
-            fields |= {"beacon": of.id}
-        elif isinstance(of, StationRow):
-            fields |= {"station": of.number}
-        append(session, OWN, [log_entry.encode(fields)])
+        append(session, OWN, [entry(session, what, at_ms, of=of, detail=detail, **more)])
+
+
+def entry(
+    session: Session,
+    what: str,
+    at_ms: int,
+    *,
+    of: BeaconRow | StationRow | FleetRow | None = None,
+    detail: str = "",
+    **more: str | int,
+) -> bytes:
+    """Return what `Log.enter` enters, for whoever has many that are to join at once."""
+    fields: dict[str, Any] = {"what": what, "at_ms": at_ms, "detail": detail, **more}
+    if of is not None:
+        session.flush()
+        fields |= {"row": told(of)}
+    if isinstance(of, BeaconRow):
+        fields |= {"beacon": of.id}
+    elif isinstance(of, StationRow):
+        fields |= {"station": of.number}
+    return log_entry.encode(fields)
 
 
 def append(session: Session, log: str, contents: Iterable[bytes]) -> None:

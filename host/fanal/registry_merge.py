@@ -24,7 +24,7 @@ from fanal.checkpoint import parse
 from fanal.database import Clash
 from fanal.error import IntegrityError
 from fanal.fleet import FIRST_STATION
-from fanal.log import OWN, append, reader, size_of
+from fanal.log import OWN, append, entry, reader, size_of
 from fanal.registry import Registry
 from fanal.registry_conflict import Conflict, contradiction, tidied
 from fanal.registry_import import require_unaltered
@@ -116,6 +116,7 @@ class _Merging:
         self.is_unsigned_fine = is_unsigned_fine
         self.at = registry.now_ms()
         self.size = other.log_size()
+        self.entries: list[bytes] = []  # of this registry's log
 
     def run(self, session: Session) -> None:
         """Do it, in one transaction."""
@@ -159,20 +160,28 @@ class _Merging:
         if self.done.is_news:
             log = self.done.origin
             size = size_of(session, log)
-            self.registry.enter(
+            self._enter(
                 session, MERGED, self.at, station=self.done.station, log=log, size=size,
                 root=merkle.root(size, reader(session, log)).hex(), detail=f"{log}, {size} entries",
             )  # fmt: skip
+        append(session, OWN, self.entries)
 
     def _beacons(self, session: Session) -> None:
         histories: dict[str, list[dict[str, Any]]] = {}
         for line in self.tables["custody"]:
             histories.setdefault(line["beacon"], []).append(tidied(line))
         revoked = {row["beacon"]: tidied(row) for row in self.tables["revocation"]}
+        held = list(session.scalars(select(BeaconRow)))  # at once, and kept: others wait for us
+        self.lines = {row.id: Counter[tuple[int, str, str]]() for row in held}
+        for row in session.scalars(select(CustodyRow)):
+            self.lines[row.beacon][row.at_ms, row.what, row.detail] += 1
         # retired ones first: their boards are free then
         for told in sorted(self.tables["beacon"], key=lambda row: row["state"] != RETIRED):
             history = histories.get(told["id"], [])
             self._beacon(session, tidied(told), revoked.get(told["id"]), history)
+
+    def _enter(self, session: Session, what: str, at_ms: int, **more: Any) -> None:
+        self.entries.append(entry(session, what, at_ms, **more))
 
     def _begins(self, session: Session, log: str) -> bool:
         """Say whether the file's log and the one here are one, as far as both go."""
@@ -214,7 +223,7 @@ class _Merging:
                 )
                 session.add(row)
                 self.done.stations.append(number)
-                self.registry.enter(session, MERGED, self.at, of=row, detail="added")
+                self._enter(session, MERGED, self.at, of=row, detail="added")
             if number in revoked:
                 self._revoke_station(session, row, revoked[number])
 
@@ -232,7 +241,7 @@ class _Merging:
         else:
             row.revocation.at_ms = told["at_ms"]
         self.done.revoked.append(row.number)
-        self.registry.enter(session, MERGED, self.at, of=row, detail="revoked")
+        self._enter(session, MERGED, self.at, of=row, detail="revoked")
 
     # -- beacons
 
@@ -269,7 +278,7 @@ class _Merging:
         if is_changed and not is_new:
             self.done.changed.append(row.id)
         if is_new or is_changed or lines:
-            self.registry.enter(session, MERGED, self.at, of=row, detail=self._source())
+            self._enter(session, MERGED, self.at, of=row, detail=self._source())
         self.done.history += lines
 
     def _leave_out(self, beacon_id: str, code: str, why: str) -> None:
@@ -301,21 +310,21 @@ class _Merging:
 
     def _history(self, session: Session, row: BeaconRow, history: list[dict[str, Any]]) -> int:
         """Add the lines that are not there yet; return how many."""
-        held = session.scalars(select(CustodyRow).where(CustodyRow.beacon == row.id))
-        left = Counter((line.at_ms, line.what, line.detail) for line in held)
-        added = 0
+        left = self.lines.get(row.id, Counter())
+        added = []
         for told in history:
             line = (told["at_ms"], told["what"], told["detail"])
             if left[line]:
                 left[line] -= 1
-                continue
-            new = CustodyRow(beacon=row.id, at_ms=line[0], what=line[1], detail=line[2])
-            session.add(new)
-            session.flush()
-            self.registry.enter(session, line[1], line[0], beacon=row.id, custody=new.id,
-                                detail=line[2], source=self._source())  # fmt: skip
-            added += 1
-        return added
+            else:
+                new = CustodyRow(beacon=row.id, at_ms=line[0], what=line[1], detail=line[2])
+                added.append(new)
+                session.add(new)
+        session.flush()
+        for new in added:
+            self._enter(session, new.what, new.at_ms, beacon=row.id, custody=new.id,
+                        detail=new.detail, source=self._source())  # fmt: skip
+        return len(added)
 
     def _source(self) -> str:
         return f"from station {self.done.station}"
