@@ -16,7 +16,7 @@ import hmac
 import os
 import secrets
 import struct
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -44,6 +44,7 @@ _CHUNK_BYTES = 1 << 18  # small enough to stay in the cache between disk, AES an
 _TAG_BYTES = 16
 _MOST_BYTES = 1 << 36
 _ALIGNED = 64
+_ALIVE_EVERY = 256  # chunks: 64 MiB
 _MOST_BUCKET_BITS = 24
 _MOST_MASK_BITS = 32
 
@@ -64,8 +65,13 @@ class Saved:
         self.runs = runs
 
 
-def save(path: Path, storage: bytes, saved: Saved) -> None:
-    """Write the file whole or not at all. storage: 32 bytes. Raises OSError."""
+def save(
+    path: Path, storage: bytes, saved: Saved, alive: Callable[[], object] = lambda: None
+) -> None:
+    """Write the file whole or not at all. storage: 32 bytes. Raises OSError.
+
+    alive: called now and then.
+    """
     numbers = _NUMBERS.pack(saved.window, saved.behind, saved.head_mask, len(saved.rows),
                             len(saved.runs))  # fmt: skip
     parts: list[npt.NDArray[Any]] = [saved.rows]
@@ -84,8 +90,11 @@ def save(path: Path, storage: bytes, saved: Saved) -> None:
         with os.fdopen(handle, "wb") as file:
             file.write(header)
             for number, chunk in enumerate(_chunks(numbers, parts)):
+                if number % _ALIVE_EVERY == 0:
+                    alive()
                 file.write(cipher.encrypt(_nonce(number), chunk, header))
             file.flush()
+            alive()
             os.fsync(file.fileno())
         os.replace(temporary, path)
     except BaseException:
@@ -95,11 +104,14 @@ def save(path: Path, storage: bytes, saved: Saved) -> None:
     sync_folder(path.parent)
 
 
-def load(path: Path, storage: bytes) -> Saved:
-    """Return what is in the file. storage: 32 bytes. Raises Unusable."""
+def load(path: Path, storage: bytes, alive: Callable[[], object] = lambda: None) -> Saved:
+    """Return what is in the file. storage: 32 bytes. Raises Unusable.
+
+    alive: called now and then.
+    """
     try:
         with path.open("rb") as file:
-            plain = _opened(file, storage)
+            plain = _opened(file, storage, alive)
     except FileNotFoundError:
         raise Unusable("missing") from None
     except (OSError, MemoryError):
@@ -107,7 +119,7 @@ def load(path: Path, storage: bytes) -> Saved:
     return _parsed(plain)
 
 
-def _opened(file: BinaryIO, storage: bytes) -> npt.NDArray[np.uint8]:
+def _opened(file: BinaryIO, storage: bytes, alive: Callable[[], object]) -> npt.NDArray[np.uint8]:
     header = file.read(_HEADER.size)
     if len(header) != _HEADER.size:
         raise Unusable("damaged")
@@ -124,6 +136,8 @@ def _opened(file: BinaryIO, storage: bytes) -> npt.NDArray[np.uint8]:
         raise Unusable("damaged")
     cipher, plain, at = _cipher(storage, header), room(size, np.uint8), 0
     for number in range(chunks):
+        if number % _ALIVE_EVERY == 0:
+            alive()
         try:
             chunk = cipher.decrypt(_nonce(number), file.read(_CHUNK_BYTES + _TAG_BYTES), header)
         except (InvalidTag, ValueError):

@@ -5,7 +5,7 @@ tag was good and that is no replay moves anything.
 """
 
 from collections import Counter, deque
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from pathlib import Path
 from typing import NamedTuple
 
@@ -116,10 +116,12 @@ class Resolver:
         lines: Lines | None = None,
         hearsay: Lines | None = None,
         newest: Mapping[str, int] | None = None,
+        alive: Callable[[], object] = lambda: None,
     ) -> str | None:
         """Watch beacons, the first ones, by what `save` kept: a million in a few seconds.
 
         Return None, or why that cannot be: then nothing is watched, and `watch` is the way.
+        alive: called now and then.
         """
         if len(self._watch) or len(self._waiting):
             return "not the first"
@@ -131,15 +133,22 @@ class Resolver:
         past = Past(_by_beacon(lines or {}), _by_beacon(hearsay or {}), newest or {})
         window, behind = self._watch.window, self._watch.behind
         try:
-            self._watch = restored(path, storage, watched, past, window, behind)
+            self._watch = restored(path, storage, watched, past, window, behind, alive)
         except Unusable as why:
             return str(why)
         return None
 
-    def save(self, path: Path, storage: bytes) -> bool:
+    def settle(self, alive: Callable[[], object] = lambda: None) -> None:
+        """Put the table in order now, which takes half a minute for a million beacons.
+
+        Otherwise the first packet does, for as long. alive: called now and then.
+        """
+        self._watch.settle(alive)
+
+    def save(self, path: Path, storage: bytes, alive: Callable[[], object] = lambda: None) -> bool:
         """Keep the table of identifiers over a restart, sealed, if it is worth it: say whether.
 
-        storage: the key to seal it under, 32 bytes. Raises OSError.
+        storage: the key to seal it under, 32 bytes; alive: called now and then. Raises OSError.
         """
         if isinstance(self._watch, Watch):
             return False
@@ -147,7 +156,7 @@ class Resolver:
         from fanal.wide_watch import WideWatch
 
         assert isinstance(self._watch, WideWatch)
-        keep(self._watch, path, storage)
+        keep(self._watch, path, storage, alive)
         return True
 
     def recall(self, seen: Iterable[Seen]) -> None:

@@ -5,7 +5,7 @@ were added, or whose window moved, are entered; if anything else differs, or too
 made anew.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -21,22 +21,27 @@ _ANYWAY = 1000  # rows that may have moved
 _SHARE = 16  # and of many one in so many: beyond that nothing is gained
 
 
-def keep(watch: WideWatch, path: Path, storage: bytes) -> None:
+def keep(watch: WideWatch, path: Path, storage: bytes, alive: Callable[[], object]) -> None:
     """Save a table. storage: the key to seal it under, 32 bytes. Raises OSError."""
-    watch.index.settle()
-    save(path, storage, Saved(watch.window, watch.behind, watch.index.head_mask,
-                              _saved_rows(watch.rows.rows), watch.index.runs))  # fmt: skip
+    watch.index.settle(alive)
+    rows = _saved_rows(watch.rows.rows)
+    whole = Saved(watch.window, watch.behind, watch.index.head_mask, rows, watch.index.runs)
+    save(path, storage, whole, alive)
 
 
 def restored(
-    path: Path, storage: bytes, anchors: Sequence[EventKeys], past: Past, window: int, behind: int
-) -> WideWatch:
-    """Return a table of these beacons from a file. Raises Unusable."""
-    saved = load(path, storage)
+    path: Path, storage: bytes, anchors: Sequence[EventKeys], past: Past, window: int, behind: int,
+    alive: Callable[[], object],
+) -> WideWatch:  # fmt: skip
+    """Return a table of these beacons from a file. alive: called now and then. Raises Unusable."""
+    saved = load(path, storage, alive)
     if (saved.window, saved.behind) != (window, behind):
         raise Unusable("window")
+    alive()
     now = rows_of(anchors, [past.newest_of(anchor) for anchor in anchors])
+    alive()
     mine = _matched(saved.rows["id"], now["id"])
+    alive()
     rows = now[mine]
     moved = _moved(saved.rows, _saved_rows(rows))
     watch = WideWatch(window, behind, saved.head_mask)

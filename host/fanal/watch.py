@@ -4,7 +4,7 @@ This table has an object for everything and suits some hundred beacons, as a tec
 `wide_watch` does the same for a million.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 from typing import NamedTuple, Protocol
 
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY, Entry, Verdict
@@ -201,6 +201,9 @@ class AnyWatch(Protocol):
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
 
+    def settle(self, alive: Callable[[], object]) -> None:
+        """Do now what the next probe would have to wait for. alive: called now and then."""
+
 
 class Watch:
     """The table of identifiers: per beacon the newest event, those before and the next ones.
@@ -275,6 +278,9 @@ class Watch:
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
         return beacon.newest + self.window
+
+    def settle(self, alive: Callable[[], object]) -> None:
+        """Nothing is left to be done here."""
 
     def _fill(self, beacon: Beacon, past: Past, wanted: Set[bytes]) -> list[bytes]:
         first = max(beacon.newest - self.behind, beacon.anchor.event)

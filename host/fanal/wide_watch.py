@@ -6,7 +6,7 @@ out one by one and heads are short: so `candidates` computes the identifier and 
 are made for beacons that were heard, and for no others.
 """
 
-from collections.abc import Iterator, Mapping, Sequence, Set
+from collections.abc import Callable, Iterator, Mapping, Sequence, Set
 
 import numpy as np
 import numpy.typing as npt
@@ -227,6 +227,10 @@ class WideWatch:
     def last(self, beacon: Beacon) -> int:
         """Return the number of the last event of the window."""
         return beacon.newest + self.window
+
+    def settle(self, alive: Callable[[], object]) -> None:
+        """Put the entries of beacons that were added in order."""
+        self.index.settle(alive)
 
     def _first(self, beacon: Beacon) -> int:
         return max(beacon.newest - self.behind, beacon.anchor.event)

@@ -1,10 +1,12 @@
 """A saved table: whole or not at all, of this hub or not at all, and of today."""
 
+import operator
 import os
 import random
 from pathlib import Path
 
 import pytest
+from fanal import index_file
 from fanal.event_keys import EventKeys
 from fanal.index_file import MAGIC, Unusable, load
 from fanal.resolver import Resolver
@@ -200,3 +202,54 @@ def test_two_resolvers_of_one_enrolment_go_their_own_ways(path: Path) -> None:
     assert two.take(heard(BEACONS[0].alert(4), T0 + HOUR_MS))[0].verdict == FRESH
     third = taken_up(path, anchors(), {(BEACONS[0].id, 4): [(T0 + HOUR_MS, 0, 0)]})
     assert third.take(heard(BEACONS[0].alert(6), T0 + 2 * HOUR_MS))[0].verdict == FRESH
+
+
+def test_one_that_is_killed_while_it_saves_leaves_the_old_one(
+    path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What is in the folder at every step is what a kill leaves: the old table, or the new one."""
+    monkeypatch.setattr("fanal.index_file._CHUNK_BYTES", 65_536)
+    made().save(path, STORAGE)
+    before, cut, found = path.read_bytes(), set(), []
+
+    def look() -> None:
+        found.append(path.read_bytes())
+        cut.update(one.read_bytes() for one in path.parent.glob(".*"))
+
+    later = made()
+    later.take(heard(BEACONS[0].alert(2)))
+    with monkeypatch.context() as patched:
+        for name in ("os.open", "os.fsync", "os.replace", "_nonce"):
+            real = operator.attrgetter(name)(index_file)
+            patched.setattr(f"fanal.index_file.{name}",
+                            lambda *args, real=real: (look(), real(*args))[1])  # fmt: skip
+        later.save(path, STORAGE)
+    after = path.read_bytes()
+    assert load(path, STORAGE).rows["newest"].tolist() == [2, 0, 0, 0]
+    assert found == found.count(before) * [before] + found.count(after) * [after]
+    assert min(found.count(before), found.count(after), len(cut)) >= 2
+    # what was cut is never taken for a table, and the next one that saves removes it
+    for number, content in enumerate(cut - {after}):
+        left = path.with_name(f".{path.name}.{number:08x}")
+        left.write_bytes(content)
+        with pytest.raises(Unusable):
+            load(left, STORAGE)
+    later.save(path, STORAGE)
+    assert [one.name for one in path.parent.iterdir()] == [path.name]
+
+
+def test_who_waits_is_told_that_it_goes_on(path: Path) -> None:
+    told: list[int] = []
+    again = Resolver([])
+    assert again.watch_saved(path, STORAGE, anchors(), alive=lambda: told.append(1)) is None
+    assert len(told) > 3
+    told.clear()
+    fresh = Resolver([])
+    fresh._watch = WideWatch(2)
+    fresh.watch(anchors())
+    fresh.settle(lambda: told.append(1))
+    assert len(told) >= 64
+    told.clear()
+    fresh.save(path, STORAGE, lambda: told.append(1))
+    assert told
+    assert fresh.take(heard(BEACONS[0].alert(1)))[0].verdict == FRESH

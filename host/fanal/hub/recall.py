@@ -15,6 +15,7 @@ from fanal_protocol.line import FRESH, LATE
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
+from fanal import heap
 from fanal.error import IntegrityError
 from fanal.event_keys import EventKeys
 from fanal.hub import heard_rows
@@ -32,7 +33,7 @@ from fanal.hub.tables import (
 )
 from fanal.hub.taking import Taking
 from fanal.pages import NEAR_MS
-from fanal.resolver import Resolver, Seen
+from fanal.resolver import WIDE, Resolver, Seen
 from fanal.waiting import KEPT_MS
 
 _Lines = dict[tuple[str, int], list[tuple[int, int, int]]]
@@ -103,7 +104,7 @@ def recall(
     lines = _lines(session)
     watched = list(anchors.values())
     alive()
-    if index is None or resolver.watch_saved(index, storage, watched, *lines, newest):
+    if index is None or resolver.watch_saved(index, storage, watched, *lines, newest, alive):
         for at in range(0, len(watched), _AT_ONCE):
             alive()
             some = watched[at : at + _AT_ONCE]
@@ -111,10 +112,10 @@ def recall(
             held, said = ({event: found for event, found in one.items() if event[0] in names}
                           for one in lines)  # fmt: skip
             resolver.watch(some, held, said, newest)
-        alive()
+        resolver.settle(alive)
         if index is not None:
             with suppress(OSError):  # it costs the next start a minute, and nothing else
-                resolver.save(index, storage)
+                resolver.save(index, storage, alive)
     alive()
     resolver.recall(_seen(session, now_ms))
     first = Taking(resolver)
@@ -126,6 +127,8 @@ def recall(
             else:
                 resolver.keep_page(heard)
     resolver.counts.clear()  # all of that was counted before
+    if len(anchors) >= WIDE:
+        heap.settle()
     return Mind(resolver, anchors, newest, known, first, damaged)
 
 
