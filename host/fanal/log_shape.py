@@ -28,7 +28,7 @@ AS_THEY_ARE = ("log_leaf.content", "log_leaf.hash", "log_node.hash")
 
 _KINDS: dict[type, tuple[str, ...]] = {
     int: ("integer",), bool: ("integer",), float: ("real", "integer"), str: ("text",),
-    bytes: ("blob",), dict: ("text",),
+    bytes: ("blob",), object: ("text",),
 }  # fmt: skip
 
 

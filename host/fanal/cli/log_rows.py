@@ -90,7 +90,7 @@ def tell_entries(entries: list[tuple[int, dict[str, Any]]], as_json: bool) -> No
     has_who = any("who" in fields for _, fields in entries)
     table = Table(box=None, pad_edge=False)
     for heading in ("Entry", "When", "What", "Whose", *(["Who"] if has_who else []), "Detail"):
-        table.add_column(heading, no_wrap=heading != "Detail")
+        table.add_column(heading, no_wrap=heading in ("Entry", "When"), overflow="fold")
     for number, fields in entries:
         who = [fields.get("who", "")] if has_who else []
         row = (fields["what"], _whose(fields), *who, fields.get("detail", ""))

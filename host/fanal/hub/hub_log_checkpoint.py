@@ -159,12 +159,14 @@ def _origin(store: "Store", key: "Ed25519PrivateKey") -> str:
 def _lost(
     store: "Store", found: Head, notes: list[str], key: "Ed25519PrivateKey"
 ) -> tuple[Checkpoint, IntegrityError] | None:
-    """Return the first signed beginning that the log no longer has, and how to say so."""
+    """Return a signed beginning that the log no longer has, of the last epoch, and what to say."""
     public_key = key.public_key().public_bytes_raw()
-    for note in [*notes, *([found.signed] if found.signed else [])]:
-        epoch = epoch_in(parse(note).origin, found.fleet)
-        if epoch is None or epoch < found.epoch:
-            continue  # it ended when the hub went on from a backup
+    signed = [*notes, *([found.signed] if found.signed else [])]
+    epochs = [(epoch_in(parse(note).origin, found.fleet), note) for note in signed]
+    for epoch, note in sorted(((of or 0, note) for of, note in epochs if of is not None),
+                              reverse=True):  # fmt: skip
+        if epoch < found.epoch:
+            break  # those ended when the hub went on from a backup
         earlier = open_checkpoint(note, public_key)
         if epoch > found.epoch or earlier.size > found.size:
             return earlier, IntegrityError(
