@@ -121,6 +121,7 @@ def no_fleet(path: Path) -> FanalError:
         )
     return FanalError(
         f"There is no fleet in {path.parent}.",
-        "Create one with `fanal fleet init`, or name its folder with --fleet DIR.",
+        "Create one (`fanal fleet init`), make this laptop a station of one"
+        " (`fanal station request`), or name its folder with --fleet DIR.",
         code="no_fleet",
     )

@@ -31,11 +31,22 @@ class Proof:
     chain: str
 
 
+def no_log(log: str) -> UsageError:
+    """Return the error for the name of a log that is not in the registry."""
+    return UsageError(
+        f"There is no log {log} here.",
+        "Its whole name is wanted, such as fanal/459b1630/station-3; `fanal log verify --json`"
+        " lists them.",
+    )
+
+
 def prove(registry: Registry, entry: int, log: str = OWN) -> Proof:
     """Return what proves that an entry is in a log. The proof is checked before it is returned.
 
     Raises UsageError (no such entry), FanalError (no checkpoint covers it), IntegrityError.
     """
+    if log not in registry.logs():
+        raise no_log(log)
     if not 0 <= entry < registry.log_size(log):
         raise UsageError(f"The log has no entry {entry}.", "See: fanal log list")
     covering = [note for note in registry.checkpoints(log) if parse(note).size > entry]

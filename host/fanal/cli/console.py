@@ -254,15 +254,17 @@ def read_passphrase(
         return read_secret_file(passphrase_file)
     if whose == "backup":
         variable, found = BACKUP_PASSPHRASE_VARIABLE, os.environ.get(BACKUP_PASSPHRASE_VARIABLE)
+        option = "--backup-passphrase-file"
     else:
         variable, found = PASSPHRASE_VARIABLE, os.environ.get(PASSPHRASE_VARIABLE)
+        option = "--passphrase-file"
     own = os.environ.get(HUB_PASSPHRASE_VARIABLE) if whose == "hub" else None
     if from_environment := own or found:
         return from_environment
     if not sys.stdin.isatty():
         raise UsageError(
             f"The passphrase of the {whose} is needed, and there is no terminal to ask for it.",
-            f"Use --passphrase-file FILE or set {variable}.",
+            f"Use {option} FILE or set {variable}.",
         )
     if not is_new:
         answer: str = click.prompt(f"Passphrase of the {whose}", hide_input=True, err=True)

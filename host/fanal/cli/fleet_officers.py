@@ -37,6 +37,7 @@ Examples:
   fanal fleet officers add age1ql3z7hjy54pw3hyww5...
   fanal fleet officers add age1... --identity my-key.txt
 
+`age-keygen` comes with age (apt install age, brew install age, age-encryption.org).
 Exit codes: 0 fine, also if it is one already; 2 not a key of age; 4 wrong passphrase or identity.
 """,
 )
@@ -80,6 +81,7 @@ def list_command(session: console.Session, passphrase_file: Path | None, as_json
 
 @officers_group.command(
     "remove",
+    short_help="Take a key off: seal all of the folder anew.",
     epilog="""\b
 Examples:
   fanal fleet officers remove age1ql3z7hjy54pw3hyww5...

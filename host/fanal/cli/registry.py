@@ -25,6 +25,7 @@ def registry_group() -> None:
 
 @registry_group.command(
     "export",
+    short_help="Write all records to a file, JSON or CSV.",
     epilog="""\b
 Examples:
   fanal registry export --out station-3.json
@@ -62,9 +63,12 @@ def export_command(session: console.Session, out: Path, form: str, as_json: bool
 
 @registry_group.command(
     "import",
+    short_help="Make a registry from a file, where there is none.",
     epilog="""\b
 Examples:
   fanal --fleet ~/fleets/copy registry import exported.json
+
+Exit codes: 0 fine, 2 there is a registry already, 4 not an export, or altered.
 """,
 )
 @click.argument("file", type=_FILE)
@@ -92,7 +96,7 @@ def import_command(session: console.Session, file: Path, as_json: bool) -> None:
     epilog="""\b
 Examples:
   fanal registry merge station-3.json
-  fanal registry merge station-3.json --unsigned      by hand from that laptop, unsigned
+  fanal registry merge station-3.json --unsigned     by hand from that laptop
 
 Exit codes: 0 fine, also if nothing is new; 1 not a file to merge here; 4 altered, or nobody signed
 for it; 6 some records contradict and were left out.

@@ -37,6 +37,8 @@ def station_group() -> None:
 Examples:
   fanal station request
   fanal --fleet ~/fleets/north station request --json
+
+Exit codes: 0 fine, also a second time; 2 there is a fleet in the folder already.
 """,
 )
 @console.passphrase_option
@@ -72,6 +74,7 @@ def request_command(session: console.Session, passphrase_file: Path | None, as_j
 
 @station_group.command(
     "create",
+    short_help="Certify a laptop as a station: the officer's part.",
     epilog="""\b
 Examples:
   fanal station create --to fanal-station:age1... --number 3 --out s3.age
@@ -136,6 +139,7 @@ def create_command(
 
 @station_group.command(
     "join",
+    short_help="Be a station from now on: the laptop's part.",
     epilog="""\b
 Examples:
   fanal station join station-3.age
