@@ -20,10 +20,12 @@ _NOT_HARDENED = (
     " that you trust, offline if you can."
 )
 _HEAD_BYTES = 5000
+_A_ROW = 5  # words in 80 columns
 
 
 @click.command(
     "backup",
+    short_help="Put the whole fleet into one encrypted file.",
     epilog="""\b
 Examples:
   fanal fleet backup --out n.backup                  under its own passphrase
@@ -95,6 +97,7 @@ def backup_command(
 
 @click.command(
     "restore",
+    short_help="Restore a fleet from a backup, into a new folder.",
     epilog="""\b
 Examples:
   fanal --fleet ~/north fleet restore n.backup
@@ -144,7 +147,9 @@ def restore_command(
         console.note(f"{console.mark('warn', sys.stderr)}  {_NOT_HARDENED}")
         words = _words_in(words_file) if words_file is not None else _asked_for(lock.threshold)
     elif by_shares or words_file is not None:
-        raise UsageError(f"{file} opens by a passphrase, not by shares.", "Leave --shares out.")
+        raise UsageError(
+            f"{file} opens by a passphrase, not by shares.", "Leave --shares and --words-file out."
+        )
     else:
         passphrase = console.read_passphrase(backup_passphrase_file, whose="backup")
     new = console.read_passphrase(passphrase_file, is_new=True)
@@ -162,10 +167,12 @@ def _say_restored(done: dict[str, Any], as_json: bool) -> None:
     if as_json:
         console.print_json({"ok": True, **done})
         return
+    from fanal import beacon_name
+
     made = datetime.fromtimestamp(done["made_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     click.echo(f"{console.mark('ok')}  Restored {done['fleet']} in {done['folder']}:"
                f" {done['beacons']} beacons, as of {made}; epoch {done['epoch']}")  # fmt: skip
-    proven = done["proven"]
+    proven = [beacon_name.shown(beacon_id) for beacon_id in done["proven"]]
     if proven:
         click.echo(f"    Proven by the first keys of {', '.join(proven)}")
     else:
@@ -215,8 +222,8 @@ def _hand_out(words: list[str], plan: tuple[int, int], words_file: Path | None, 
     for number, share in enumerate(words, 1):
         click.echo(f"\nShare {number} of {plan[1]}, any {plan[0]} of which open {out.name}:\n")
         listed = share.split()
-        for at in range(0, len(listed), 6):
-            row = [f"{at + i + 1:3} {word:<10}" for i, word in enumerate(listed[at : at + 6])]
+        for at in range(0, len(listed), _A_ROW):
+            row = [f"{at + i + 1:3} {word:<10}" for i, word in enumerate(listed[at : at + _A_ROW])]
             click.echo(" ".join(row).rstrip())
     console.note("\nWrite each on paper of its own, read it back, give it to one person, and clear"
                  " this terminal. They are not shown again.")  # fmt: skip

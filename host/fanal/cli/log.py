@@ -11,6 +11,7 @@ if TYPE_CHECKING:
     from fanal.registry import Registry
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_KEPT = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 _EXAMPLES = """\b
 Examples:
@@ -31,10 +32,12 @@ def log_group() -> None:
 Examples:
   fanal log verify
   fanal log verify --checkpoint from-the-lawyer.checkpoint
+
+Exit codes: 0 nothing was altered, 4 something was, and each finding says what and where.
 """,
 )
 @click.option(
-    "--checkpoint", "files", type=_FILE, multiple=True, metavar="FILE",
+    "--checkpoint", "files", type=_KEPT, multiple=True, metavar="FILE",
     help="A checkpoint that somebody else kept; may be given more than once.",
 )  # fmt: skip
 @console.json_option
@@ -91,6 +94,7 @@ def checkpoint_command(
 
 @log_group.command(
     "prove",
+    short_help="Write one entry with its proof.",
     epilog="""\b
 Examples:
   fanal log list
@@ -117,6 +121,7 @@ def prove_command(session: console.Session, entry: int, out: Path, log: str, as_
 
 @log_group.command(
     "list",
+    short_help="Show the entries of the log, oldest first.",
     epilog="""\b
 Examples:
   fanal log list
@@ -131,11 +136,11 @@ Examples:
 def list_command(session: console.Session, start: int, log: str, as_json: bool) -> None:
     """Show the entries of the log, oldest first, in this computer's time."""
     from fanal import log_entry
-    from fanal.error import UsageError
+    from fanal.log_proof import no_log
 
     with _registry(session) as registry:
         if log not in registry.logs():
-            raise UsageError(f"There is no log {log} here.", "See: fanal log verify --json")
+            raise no_log(log)
         entries = [(leaf.number, log_entry.decode(leaf.content))
                    for leaf in registry.leaves(start, None, log)]  # fmt: skip
     log_rows.tell_entries(entries, as_json)
@@ -143,6 +148,7 @@ def list_command(session: console.Session, start: int, log: str, as_json: bool) 
 
 @log_group.command(
     "timestamp",
+    short_help="Have an authority say when a checkpoint was there.",
     epilog="""\b
 Examples:
   fanal log timestamp --tsa http://tsa.example/tsr --root tsa-root.pem
