@@ -199,21 +199,23 @@ a beacon and a place: treat it as you treat a case file.
 )
 @click.argument("number", type=int)
 @click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--as", "who", metavar="NAME", default="", help="Who takes it; the log tells.")
 @hub_option
 @console.json_option
-def export_command(number: int, out: Path, hub: Path, as_json: bool) -> None:
+def export_command(number: int, out: Path, who: str, hub: Path, as_json: bool) -> None:
     """Write incident NUMBER to a file.
 
     All that the hub has of it, signatures too, as JSON.
     """
     from fanal.error import UsageError
-    from fanal.hub import export
+    from fanal.hub import export, hub_log
     from fanal.keyring import write_private
 
     if out.exists():
         raise UsageError(f"{out} is there already.", "Choose another name with --out FILE.")
     with open_store(hub) as store:
-        made = export.incident(store, number)
+        by = f"{who.strip()} ({hub_log.COMMAND_LINE})" if who.strip() else hub_log.COMMAND_LINE
+        made = export.incident(store, number, by)
     write_private(out, made.content)
     if as_json:
         console.print_json({"ok": True, "kind": made.kind, "incident": number, "file": out,
