@@ -133,11 +133,19 @@ def test_somebody_acknowledges_between_looking_and_writing(store, monkeypatch):
     assert told(store) == []
 
 
-def test_a_clock_before_the_alert_escalates_nothing(store):
-    put(store, incident(first_received_ms=T0 + 10**9))
+def test_a_clock_a_little_before_the_alert_escalates_nothing(store):
+    put(store, incident(first_received_ms=T0 + 60_000))
     assert step(store) == 0
 
 
 def test_a_hub_without_levels(store):
     put(store, incident())
     assert escalation.step(store, (), T0 + 10**12) == 0
+
+
+@pytest.mark.parametrize("back_s", [3600, 2 * 365 * 86400])
+def test_a_clock_that_was_set_back_keeps_nobody_waiting(store, back_s):
+    put(store, incident())
+    store.now_ms.pass_s(-back_s)
+    assert step(store) == 2
+    assert step(store) == 0

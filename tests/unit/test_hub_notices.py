@@ -313,6 +313,22 @@ def test_a_hub_that_was_away_for_days_still_tries(store):
     assert carrier(store, desk=to).step() == 1
 
 
+@pytest.mark.parametrize("back_s", [600, 3600, 7200, 2 * 365 * 86400])
+@pytest.mark.parametrize("was_tried", [False, True])
+def test_a_clock_that_was_set_back_keeps_no_alert(store, back_s, was_tried):
+    [number] = put(store, incident())
+    to = Sent(*[ChannelDown("busy")] * was_tried)
+    carry = carrier(store, desk=to)
+    changed(store, number, "opened", DESK)
+    if was_tried:
+        carry.step()
+    store.now_ms.pass_s(-back_s)
+    for _ in range(70):
+        carry.step()
+        store.now_ms.pass_s(60)
+    assert to.told == ["Alert"] * (1 + was_tried)
+
+
 def test_whoever_dies_while_sending_sends_again(store):
     [number] = put(store, incident())
     changed(store, number, "opened", DESK)

@@ -133,8 +133,11 @@ class Courier:
             .where(NoticeRow.channel == channel, NoticeRow.done_ms.is_(None))
             .group_by(NoticeRow.subject, NoticeRow.reference)
         )
-        due = select(NoticeRow).where(NoticeRow.id.in_(first),
-                                      NoticeRow.next_ms <= self._store.now_ms())  # fmt: skip
+        now_ms = self._store.now_ms()
+        # a clock that was set back, by hours or by years, must not keep an alert that long
+        is_due = or_(NoticeRow.tries == 0, NoticeRow.next_ms <= now_ms,
+                     NoticeRow.next_ms > now_ms + LONGEST_WAIT_MS)  # fmt: skip
+        due = select(NoticeRow).where(NoticeRow.id.in_(first), is_due)
         due = due.order_by(NoticeRow.tries, NoticeRow.id).limit(1)
         with self._store.reading() as session:
             if session.scalars(due).first() is None:

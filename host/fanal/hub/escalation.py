@@ -70,4 +70,6 @@ def _due(session: Session, row: IncidentRow, after_s: Sequence[int], now_ms: int
     again = last_action(session, row.id, REOPENED)
     since_ms = row.first_received_ms if again is None else again.at_ms
     levels = range(row.escalation + 1, len(after_s) + 1)
-    return [level for level in levels if now_ms - since_ms >= 1000 * after_s[level - 1]]
+    # if the clock was set back nobody knows how long it is, and it may have been too long
+    waited_ms = abs(now_ms - since_ms)
+    return [level for level in levels if waited_ms >= 1000 * after_s[level - 1]]
