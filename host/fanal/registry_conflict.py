@@ -15,12 +15,10 @@ from sqlalchemy.orm import Session
 
 from fanal import certificate
 from fanal.beacon_name import shown
+from fanal.beacon_record import MOST_EVENT
 from fanal.error import IntegrityError
 from fanal.printable import printable
 from fanal.schema import RETIRED, BeaconRow, StationRow
-
-# a squeeze every ten minutes for twenty years; whoever resolves has to count up to it
-MOST_EVENTS = 1 << 20
 
 _LATEST_MS = 253_402_300_799_999  # the last that a calendar has: 9999-12-31
 
@@ -72,7 +70,7 @@ def contradiction(
 
 
 def _nonsense(told: dict[str, Any]) -> str | None:
-    if not 0 <= told["newest_event"] <= MOST_EVENTS:
+    if not 0 <= told["newest_event"] <= MOST_EVENT:
         return f"it says that it had {told['newest_event']} events."
     try:
         is_object = isinstance(json.loads(told["settings"]), dict)
