@@ -5,9 +5,7 @@ must not hide the failure itself, so nothing here ever raises.
 """
 
 import json
-import os
 import re
-import secrets
 import traceback
 from contextlib import suppress
 from datetime import UTC, datetime
@@ -16,6 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from fanal.error import FanalError, UsageError
+from fanal.private_file import write_private
 
 ERRORS_FILE = "errors.jsonl"
 MOST = 50
@@ -64,16 +63,7 @@ def _entry(command: str | None, problem: FanalError, cause: Exception) -> dict[s
 
 def _append(path: Path, line: dict[str, Any]) -> None:
     lines = [*_lines(path), json.dumps(line)][-MOST:]
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "w", encoding="utf-8") as file:
-            file.write("\n".join(lines) + "\n")
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
+    write_private(path, "".join(f"{one}\n" for one in lines).encode())
 
 
 def _lines(path: Path) -> list[str]:

@@ -1,14 +1,12 @@
 """Create a fleet: its keys, its first station, its registry; all of it or nothing."""
 
-import shutil
-import tempfile
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path
 
-from fanal import certificate, keyring
+from fanal import beside, certificate, keyring
 from fanal.error import UsageError
 from fanal.registry import REGISTRY_FILE, Registry
 
@@ -31,8 +29,8 @@ def create(folder: Path, passphrase: str, now: datetime | None = None) -> Fleet:
     half fleet and nothing is ever overwritten.
     """
     keyring.check_passphrase(passphrase)
-    with founding(folder) as beside:
-        name = _fill(beside, passphrase, now or datetime.now(UTC))
+    with founding(folder) as made:
+        name = _fill(made, passphrase, now or datetime.now(UTC))
     return Fleet(folder, name, FIRST_STATION)
 
 
@@ -44,13 +42,9 @@ def founding(folder: Path) -> Iterator[Path]:
     """
     require_free(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
-    beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}.new-", dir=folder.parent))
-    try:
-        yield beside
-        _take_place(beside, folder)
-    except BaseException:
-        shutil.rmtree(beside, ignore_errors=True)
-        raise
+    with beside.new_folder(folder) as made:
+        yield made
+        _take_place(made, folder)
     keyring.sync_folder(folder.parent)
 
 
@@ -70,11 +64,11 @@ def _fill(folder: Path, passphrase: str, now: datetime) -> str:
     return certificate.fleet_name(officer.signing_key.public_key())
 
 
-def _take_place(beside: Path, folder: Path) -> None:
+def _take_place(made: Path, folder: Path) -> None:
     try:
         with suppress(FileNotFoundError):
             folder.rmdir()  # only ever an empty one
-        beside.rename(folder)
+        made.rename(folder)
     except OSError:
         require_free(folder)
         raise

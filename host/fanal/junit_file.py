@@ -4,17 +4,15 @@ A row that fails is a <failure>. What kept rows from being checked at all (a cab
 an <error>, of type INFRA if it is the machine's and not the beacon's.
 """
 
-import os
-import secrets
 from collections.abc import Sequence
-from contextlib import suppress
 from dataclasses import dataclass
 from pathlib import Path
 
 from junitparser import Error, Failure, JUnitXml, TestCase, TestSuite
 
-from fanal.error import DeviceError, EnvironmentFault, FanalError, ReadBackError
+from fanal.error import DeviceError, EnvironmentFault, FanalError
 from fanal.printable import printable
+from fanal.private_file import write_private
 from fanal.verify import FAIL, WARN, Check
 
 INFRA = "INFRA"
@@ -37,7 +35,7 @@ def write(path: Path, suites: Sequence[Suite]) -> None:
     xml = JUnitXml("fanal verify")
     for suite in suites:
         xml.add_testsuite(_suite(suite))
-    _replace(path, b'<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring() + b"\n")
+    write_private(path, b'<?xml version="1.0" encoding="utf-8"?>\n' + xml.tostring() + b"\n", 0o666)
 
 
 def _suite(suite: Suite) -> TestSuite:
@@ -65,19 +63,3 @@ def _broken_off(suite: Suite, problem: FanalError) -> TestCase:
     kind = INFRA if problem.exit_code in _INFRA_CODES else problem.code
     case.result = [Error(printable(f"{problem.sentence} {problem.hint}".strip()), kind)]
     return case
-
-
-def _replace(path: Path, content: bytes) -> None:
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    try:
-        with temporary.open("xb") as file:
-            file.write(content)
-            file.flush()
-            os.fsync(file.fileno())
-        if temporary.read_bytes() != content:
-            raise ReadBackError(f"{path} reads back differently.", "The disk may be failing.")
-        temporary.replace(path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise

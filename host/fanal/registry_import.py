@@ -1,10 +1,9 @@
 """Make a registry from an exported file: whole, checked, or not at all."""
 
-import secrets
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanal import registry_copy
+from fanal import beside, registry_copy
 from fanal.error import IntegrityError, UsageError
 from fanal.log_verify import verify
 from fanal.private_file import sync_folder
@@ -27,6 +26,7 @@ def import_registry(data: bytes, folder: Path) -> Imported:
     Raises UsageError, IntegrityError if its log does not say what its tables say.
     """
     path = folder / REGISTRY_FILE
+    beside.clear(path)
     if path.exists():
         raise UsageError(
             f"There is a registry in {folder} already.",
@@ -35,15 +35,13 @@ def import_registry(data: bytes, folder: Path) -> Imported:
         )
     tables = registry_copy.parse(data)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
-    beside = folder / f".{REGISTRY_FILE}.{secrets.token_hex(4)}"
-    try:
-        registry_copy.fill(beside, tables)
-        with Registry(beside) as registry:
+    with beside.new_folder(path) as place:
+        made = place / REGISTRY_FILE
+        registry_copy.fill(made, tables)
+        with Registry(made) as registry:
             found = require_unaltered(registry)
             beacons = len(registry.beacons())
-        beside.rename(path)
-    finally:
-        beside.unlink(missing_ok=True)
+        made.rename(path)
     sync_folder(folder)
     return Imported(path, beacons, found[0], found[1])
 

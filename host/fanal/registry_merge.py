@@ -11,14 +11,12 @@ signed for. A station that was revoked has no say in what is known here already.
 
 from collections import Counter
 from dataclasses import dataclass, field
-from pathlib import Path
-from tempfile import TemporaryDirectory
 from typing import Any
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fanal import certificate, log_entry, merkle, registry_copy
+from fanal import beside, certificate, log_entry, merkle, registry_copy
 from fanal.beacon_name import shown
 from fanal.checkpoint import parse
 from fanal.database import Clash
@@ -86,8 +84,8 @@ def merge(registry: Registry, data: bytes, *, is_unsigned_fine: bool = False) ->
     """
     tables = registry_copy.parse(data)
     # beside the registry: it says which beacon is where, as the registry does
-    with TemporaryDirectory(prefix=".merge-", dir=registry.path.parent) as folder:
-        path = Path(folder) / "registry.db"
+    with beside.new_folder(registry.path.with_name("merge")) as folder:
+        path = folder / "registry.db"
         registry_copy.fill(path, tables)
         with Registry(path) as other:
             size, unsigned = require_unaltered(other)

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from fanal_protocol import keys
 
-from fanal import age_file, certificate, file_set, fleet, keyring
+from fanal import age_file, beside, certificate, file_set, fleet, keyring
 from fanal.beacon_record import StationRecord
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.keyring import STATION_FILE, Keyring, Officer, Station, write_private
@@ -71,14 +71,14 @@ def request(folder: Path, passphrase: str) -> Request:
     All of it or nothing, as with a fleet.
     """
     keyring.check_passphrase(passphrase)
-    with fleet.founding(folder) as beside:
-        laptop = Keyring.begin(beside)
+    with fleet.founding(folder) as made:
+        laptop = Keyring.begin(made)
         seed = secrets.token_bytes(32)
         public_key = Ed25519PrivateKey.from_private_bytes(seed).public_key().public_bytes_raw()
         asked = Request(laptop.recipient, public_key)
-        write_private(beside / PENDING_FILE, laptop.seal(PENDING_FILE, signing=seed))
-        write_private(beside / REQUEST_FILE, f"{asked.line}\n".encode("ascii"))
-        write_private(beside / keyring.KEY_FILE, laptop.sealed_key(passphrase))
+        write_private(made / PENDING_FILE, laptop.seal(PENDING_FILE, signing=seed))
+        write_private(made / REQUEST_FILE, f"{asked.line}\n".encode("ascii"))
+        write_private(made / keyring.KEY_FILE, laptop.sealed_key(passphrase))
     return asked
 
 
@@ -232,13 +232,12 @@ def _found(laptop: Keyring, sealed: bytes, signing: bytes) -> StationFile:
 def _keep_registry(folder: Path, found: StationFile) -> None:
     """Make the laptop's registry whole or not at all, or see that the one there is this fleet's."""
     path = folder / REGISTRY_FILE
+    beside.clear(path)
     if not path.exists():
-        beside = folder / f".{REGISTRY_FILE}.{secrets.token_hex(4)}"
-        try:
-            Registry.create(beside, found.fleet, {found.number: found.station}).close()
-            beside.rename(path)
-        finally:
-            beside.unlink(missing_ok=True)
+        with beside.new_folder(path) as place:
+            made = place / REGISTRY_FILE
+            Registry.create(made, found.fleet, {found.number: found.station}).close()
+            made.rename(path)
         keyring.sync_folder(folder)
     with Registry(path) as registry:
         held = certificate.public_key_of(certificate.from_der(registry.fleet_certificate()))

@@ -79,7 +79,7 @@ def test_an_old_file_stays_whole_until_the_new_one_is(tmp_path, monkeypatch, fai
     if fails == "fsync":
         monkeypatch.setattr(os, "fsync", full)
     elif fails == "replace":
-        monkeypatch.setattr(Path, "replace", full)
+        monkeypatch.setattr(os, "replace", full)
     else:
         monkeypatch.setattr(Path, "read_bytes", lambda _: b"rot")
     with pytest.raises((OSError, ReadBackError)):

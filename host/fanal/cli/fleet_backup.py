@@ -1,7 +1,6 @@
 """`fanal fleet backup` and `fanal fleet restore`."""
 
 import sys
-from contextlib import suppress
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -60,9 +59,10 @@ def backup_command(
 
     The file and what opens it belong in different places. Officers' keys are not in it.
     """
-    from fanal import backup, keyring, sealed_work, shares
+    from fanal import backup, beside, keyring, sealed_work, shares
 
     plan = None if shares_text is None else shares.plan(shares_text)
+    beside.clear(out)
     backup.require_new(out)
     _require_place_for_words(plan, words_file, backup_passphrase_file, as_json)
     opener = console.read_opener(session, passphrase_file)
@@ -72,19 +72,14 @@ def backup_command(
         keyring.check_passphrase(passphrase)
     else:
         console.note(f"{console.mark('warn', sys.stderr)}  {_NOT_HARDENED}")
-    with console.steps() as on_step:
-        on_step("Making the backup, and opening it again")
-        made = sealed_work.run("backup", session.fleet_dir, opener, out=out.absolute(), plan=plan,
-                               passphrase=passphrase).values  # fmt: skip
-    beside = Path(made["beside"])
-    try:
+    with beside.new_folder(out.absolute()) as place:
+        with console.steps() as on_step:
+            on_step("Making the backup, and opening it again")
+            made = sealed_work.run("backup", session.fleet_dir, opener, out=place / out.name,
+                                   plan=plan, passphrase=passphrase).values  # fmt: skip
         if plan is not None:
             _hand_out(made["shares"], plan, words_file, out)
-        backup.finish(beside, out)
-    except BaseException:
-        with suppress(OSError):
-            beside.unlink()
-        raise
+        backup.finish(Path(made["beside"]), out)
     told = {name: made[name] for name in ("fleet", "beacons")}
     if as_json:
         console.print_json({"ok": True, "out": out, **told, "shares": plan,
@@ -213,9 +208,9 @@ def _require_place_for_words(
 
 def _hand_out(words: list[str], plan: tuple[int, int], words_file: Path | None, out: Path) -> None:
     if words_file is not None:
-        from fanal.keyring import write_private
+        from fanal.private_file import write_new
 
-        write_private(words_file, "".join(f"{share}\n" for share in words).encode("ascii"))
+        write_new(words_file, "".join(f"{share}\n" for share in words).encode("ascii"))
         console.note(f"{console.mark('warn', sys.stderr)}  {words_file} holds the words in clear:"
                      " whoever has it and the backup has the fleet.")  # fmt: skip
         return
