@@ -4,6 +4,7 @@ import base64
 import errno
 import hashlib
 import json
+import os
 import stat
 from datetime import UTC, datetime
 from pathlib import Path
@@ -179,11 +180,11 @@ def test_a_full_disk_leaves_no_half_bundle(tmp_path, monkeypatch):
     def full(handle):
         raise OSError(errno.ENOSPC, "No space left on device")
 
-    monkeypatch.setattr(bundle.os, "fsync", full)
+    monkeypatch.setattr(os, "fsync", full)
     made, path = bundle.make("a", RECIPIENT, "https://hub.example"), tmp_path / "b.fanal"
     with pytest.raises(OSError, match="No space"):
         bundle.write(path, made)
-    assert not path.exists()
+    assert not list(tmp_path.iterdir())
     monkeypatch.undo()
     bundle.write(path, made)
     with pytest.raises(UsageError):

@@ -160,7 +160,9 @@ def unit_command(hub: Path, passphrase_file: Path, out: Path | None, as_json: bo
                 config.load(hub).port)
     )  # fmt: skip
     if out is not None:
-        out.write_text(text, encoding="utf-8")
+        from fanal.private_file import write_private
+
+        write_private(out, text.encode(), 0o666)  # no secret is in it
         console.note(f"Wrote {out}")
     if as_json:
         console.print_json({"ok": True, "unit": text, "out": out})

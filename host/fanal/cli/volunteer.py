@@ -146,6 +146,7 @@ def unit_command(
     from fanal.gateway.locate import Gpsd
     from fanal.gateway.unit import Service, unit
     from fanal.position import typed
+    from fanal.private_file import write_private
 
     bundle.read(bundle_file)
     more: list[str] = []
@@ -169,7 +170,7 @@ def unit_command(
         return
     if out.exists() and out.read_text() != text:
         raise UsageError(f"{out} is there already and differs.", "Remove it first.")
-    out.write_text(text)
+    write_private(out, text.encode(), 0o666)
     click.echo(f"{console.mark('ok')}  Wrote {out}")
     console.note(f"Next: systemctl daemon-reload && systemctl enable --now {out.name}")
 

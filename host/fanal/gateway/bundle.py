@@ -5,10 +5,7 @@ eight letters to compare by telephone. It comes from outside: everything in it i
 """
 
 import json
-import os
 import re
-from collections.abc import Iterator
-from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -21,7 +18,7 @@ from fanal_protocol.advert import SERVICE_UUID
 
 from fanal.envelope import EnvelopeError, Sealer
 from fanal.error import EnvironmentFault, FanalError, UsageError
-from fanal.keyring import sync_folder
+from fanal.private_file import write_private
 from fanal.short_name import short_name
 
 VERSION = 1
@@ -108,29 +105,13 @@ def read(path: Path) -> Bundle:
 
 def write(path: Path, bundle: Bundle) -> None:
     """Write a bundle, which must not be there yet, and read it back. Raises UsageError, OSError."""
-    text = _text(bundle) + b"\n"
-    try:
-        with path.open("xb") as file, _removed_if_it_fails(path):
-            file.write(text)
-            file.flush()
-            os.fsync(file.fileno())
-    except FileExistsError:
+    if path.exists():
         raise UsageError(
             f"{path} is there already; it was not touched.", "Choose another name with --out FILE."
-        ) from None
-    sync_folder(path.parent)
+        )
+    write_private(path, _text(bundle) + b"\n", 0o666)  # nothing in it is secret
     if read(path) != bundle:
         raise BundleError(f"{path} reads back differently.", "The disk may be failing.")
-
-
-@contextmanager
-def _removed_if_it_fails(path: Path) -> Iterator[None]:
-    """Leave no half file, which would be in the way of the next try."""
-    try:
-        yield
-    except BaseException:
-        path.unlink()
-        raise
 
 
 def _text(bundle: Bundle) -> bytes:
