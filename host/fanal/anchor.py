@@ -4,6 +4,7 @@ A registry that is copied back from yesterday is whole in itself. Only something
 knows that there was more: this folder, of the user's own state, or whoever was handed a checkpoint.
 """
 
+import re
 from pathlib import Path
 
 from fanal.checkpoint import MOST_BYTES, parse
@@ -11,6 +12,7 @@ from fanal.error import IntegrityError
 from fanal.private_file import write_private
 
 _SUFFIX = ".checkpoint"
+_EPOCH = re.compile("[0-9]{1,9}")
 
 
 def default_folder() -> Path:
@@ -37,6 +39,14 @@ def of_log(folder: Path, origin: str) -> list[str]:
     first = origin.split("/epoch-")[0]
     paths = [_path(folder, first), *sorted(folder.glob(_path(folder, f"{first}/epoch-*").name))]
     return [read(path) for path in paths if path.exists()]
+
+
+def newest_epoch(folder: Path, origin: str) -> int:
+    """Return the highest epoch of that log of which a checkpoint is kept; 0 if there is none."""
+    first = _path(folder, origin.split("/epoch-")[0] + "/epoch-").name.removesuffix(_SUFFIX)
+    told = (path.name.removesuffix(_SUFFIX).removeprefix(first)
+            for path in folder.glob(f"{first}*{_SUFFIX}"))  # fmt: skip
+    return max((int(epoch) for epoch in told if _EPOCH.fullmatch(epoch)), default=0)
 
 
 def read(path: Path) -> str:

@@ -16,11 +16,12 @@ from typing import Any
 
 from fanal_protocol import crypto, keys
 
-from fanal import bounded_file, certificate, fleet, keyring, shares
+from fanal import anchor, bounded_file, certificate, fleet, keyring, shares
 from fanal.backup_file import KEY_BYTES, MOST_BYTES, Content, Lock, lock_of, opened, written
 from fanal.error import IntegrityError, UsageError
 from fanal.high_water import HighWater
 from fanal.keyring import Keyring, Officer, Station, write_private
+from fanal.log_checkpoint import checkpoint_or_why
 from fanal.registry import REGISTRY_FILE, Registry
 from fanal.station_file import fleet_fingerprint
 
@@ -46,7 +47,8 @@ class BackedUp:
 @dataclass(frozen=True)
 class Restored:
     """A fleet that was restored. made_ms: when its backup was made; proven: ids of beacons whose
-    first event key was derived again and found right."""
+    first event key was derived again and found right; unsigned: why nobody signed for its log, ""
+    if somebody did."""
 
     folder: Path
     fleet: str
@@ -55,6 +57,7 @@ class Restored:
     proven: tuple[str, ...]
     epoch: int
     made_ms: int
+    unsigned: str = ""
 
 
 def back_up(
@@ -115,11 +118,13 @@ def restore(
     passphrase: str | None = None,
     words: list[str] | None = None,
     state: Path | None = None,
+    anchors: Path | None = None,
 ) -> Restored:
     """Restore a fleet into `folder`, which must not exist or be empty: proven whole, or nothing.
 
     new_passphrase: of the folder. passphrase, or words: what opens the backup. state: where this
-    computer keeps what it heard (`high_water`). Raises UsageError, IntegrityError.
+    computer keeps what it heard (`high_water`). anchors: where it keeps checkpoints; none is put
+    there by a restore, which may be a rehearsal. Raises UsageError, IntegrityError.
     """
     keyring.check_passphrase(new_passphrase)
     fleet.require_free(folder)
@@ -137,12 +142,14 @@ def restore(
         again = Keyring.unlock(beside, new_passphrase)
         with Registry(beside / REGISTRY_FILE) as registry:
             proven = _proven(again, registry, content.manifest)
-            epoch = registry.raise_epoch(heard)
+            known = 0 if anchors is None else anchor.newest_epoch(anchors, registry.origin())
+            epoch = registry.raise_epoch(heard, beyond=known)
+            unsigned = checkpoint_or_why(registry, station, None)
             beacons = len(registry.beacons())
     return Restored(
         folder, certificate.fleet_name(public_key),
         fleet_fingerprint(public_key.public_bytes_raw()), beacons, proven, epoch,
-        int(content.manifest["made_ms"]),
+        int(content.manifest["made_ms"]), unsigned,
     )  # fmt: skip
 
 

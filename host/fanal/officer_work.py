@@ -143,11 +143,12 @@ def _backup(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
 
 
 def _restore(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
-    from fanal import backup
+    from fanal import anchor, backup
 
     done = backup.restore(
         Path(wanted["file"]), folder, opener.passphrase, passphrase=wanted["passphrase"],
         words=wanted["words"], state=Path(wanted["state"]),
+        anchors=anchor.default_folder(),
     )  # fmt: skip
     return Answer({**asdict(done), "folder": str(done.folder)})
 

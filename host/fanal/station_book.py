@@ -55,15 +55,16 @@ class StationBook(HeardLog):
         with self._reading() as session:
             return session.get_one(FleetRow, 1).epoch
 
-    def raise_epoch(self, newest: Mapping[str, int] | None = None) -> int:
+    def raise_epoch(self, newest: Mapping[str, int] | None = None, beyond: int = 0) -> int:
         """Record that this registry comes from a backup; return its new epoch.
 
         newest: beacon id -> the newest event that something outside of the backup knows of. The
-        horizon of every beacon moves to the newest event that is known of it.
+        horizon of every beacon moves to the newest event that is known of it. beyond: an epoch
+        that another restored file has already: a log's name belongs to one.
         """
         with self._writing() as session:
             row, at = session.get_one(FleetRow, 1), self._now_ms()
-            row.epoch += 1
+            row.epoch = max(row.epoch, beyond) + 1
             self.enter(session, RESTORED, at, of=row, detail=f"epoch {row.epoch}")
             for beacon in session.scalars(select(BeaconRow).order_by(BeaconRow.id)).all():
                 known = (newest or {}).get(beacon.id, 0)

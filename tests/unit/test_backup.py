@@ -9,12 +9,14 @@ import tarfile
 
 import pyrage
 import pytest
-from fanal import backup, backup_file, fleet, shares
+from fanal import anchor, backup, backup_file, fleet, shares
 from fanal.age_key import secret_text
 from fanal.backup_file import Lock, lock_of, opened
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.high_water import HighWater
 from fanal.keyring import Keyring
+from fanal.log_checkpoint import checkpoint
+from fanal.log_verify import verify
 from fanal.registry import REGISTRY_FILE, Registry, Reservation
 from fanal.station_request import Request
 
@@ -335,3 +337,67 @@ def test_high_water_only_rises_and_survives_anything(tmp_path):
     assert kept.read() == {"AAAAAAAA": 2}
     (tmp_path / "file").write_text("")
     assert not HighWater(tmp_path / "file" / "x", b"\x01" * 32).raise_to({"AAAAAAAA": 2})
+
+
+def verified(folder, anchors):
+    with Registry(folder / REGISTRY_FILE) as registry:
+        return verify(registry, anchor.of_log(anchors, registry.origin()))
+
+
+def signed(folder, passphrase, anchors):
+    with Registry(folder / REGISTRY_FILE) as registry:
+        return checkpoint(registry, Keyring.unlock(folder, passphrase).station(), anchors)
+
+
+def test_a_restored_log_is_signed_for_and_says_what_was_lost(office, tmp_path):
+    anchors = tmp_path / "anchors"
+    office.back_up()
+    with office.registry as registry:
+        registry.revoke(office.beacons[0].id, "lost")
+    signed(office.folder, PASSPHRASE, anchors)
+    new = tmp_path / "new"
+    done = backup.restore(office.out, new, PASSPHRASE, passphrase=OF_BACKUP, anchors=anchors)
+    assert (done.unsigned, done.epoch) == ("", 1)
+    found = verified(new, anchors)
+    assert (found.findings, found.logs[0].signed) == ((), found.logs[0].size)
+    assert "were lost when the registry was restored" in found.remarks[0]
+
+
+def test_a_rehearsal_does_not_disturb_what_it_rehearses(office, tmp_path):
+    anchors = tmp_path / "anchors"
+    signed(office.folder, PASSPHRASE, anchors)
+    office.back_up()
+    backup.restore(office.out, tmp_path / "try", PASSPHRASE, passphrase=OF_BACKUP, anchors=anchors)
+    assert verified(office.folder, anchors).findings == ()
+    with office.registry as registry:
+        registry.revoke(office.beacons[0].id, "lost")
+    assert signed(office.folder, PASSPHRASE, anchors).changed
+    assert verified(office.folder, anchors).findings == ()
+
+
+def test_two_restored_files_have_not_one_name(office, tmp_path):
+    """What is signed for in the first one would contradict the second one for ever."""
+    anchors = tmp_path / "anchors"
+    signed(office.folder, PASSPHRASE, anchors)
+    office.back_up()
+    epochs = []
+    for name in ("one", "two"):
+        new = tmp_path / name
+        done = backup.restore(office.out, new, PASSPHRASE, passphrase=OF_BACKUP, anchors=anchors)
+        epochs.append(done.epoch)
+        signed(new, PASSPHRASE, anchors)
+        assert verified(new, anchors).findings == ()
+    assert epochs == [1, 2]
+    (first,) = verified(office.folder, anchors).findings[:1]
+    assert "after a restore" in first.sentence
+
+
+def test_a_log_that_was_altered_before_the_backup_is_restored_and_not_signed(office, tmp_path):
+    with sqlite3.connect(office.folder / REGISTRY_FILE) as file:
+        file.execute("DELETE FROM log_leaf WHERE number = 3")
+    file.close()
+    office.back_up()
+    new = tmp_path / "new"
+    done = backup.restore(office.out, new, PASSPHRASE, passphrase=OF_BACKUP, anchors=tmp_path)
+    assert "Entry 3 is missing" in done.unsigned
+    assert verified(new, tmp_path).findings

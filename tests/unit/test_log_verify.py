@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 import pytest
 from fanal import log_entry
 from fanal.error import FanalError, IntegrityError
-from fanal.log_checkpoint import checkpoint
+from fanal.log_checkpoint import checkpoint, checkpoint_or_why
 from fanal.log_verify import verify
 from fanal.registry import Registry
 from fanal.schema import Base
@@ -227,10 +227,64 @@ def test_a_restored_registry_says_so_and_somebody_signs_for_it(fleet, tmp_path):
     with Registry(copy) as restored:
         restored.raise_epoch()
         assert [f.code for f in verify(restored, [anchor]).findings] == ["cut"]
-        done = checkpoint(restored, fleet.station, tmp_path / "anchors")
+        with pytest.raises(IntegrityError) as caught:
+            checkpoint(restored, fleet.station, tmp_path / "anchors")
+        assert caught.value.code == "cut"
+        done = checkpoint(restored, fleet.station, tmp_path / "anchors", is_restored=True)
         assert done.origin.endswith("/station-0/epoch-1")
         after = verify(restored, [anchor, done.note])
         assert (after.findings, len(after.remarks)) == ((), 1)
+
+
+def test_an_older_copy_does_not_become_a_restored_one_by_itself(fleet, tmp_path):
+    """Whoever copies yesterday's file back can also write that it was restored."""
+    copy = tmp_path / "yesterday.db"
+    shutil.copy(fleet.path, copy)
+    fleet.registry.revoke(id_of(1), "lost")
+    signed(fleet, tmp_path)
+    with Registry(copy) as older:
+        older.raise_epoch()
+        assert "not signed" in checkpoint_or_why(older, fleet.station, tmp_path / "anchors")
+        assert older.checkpoints() == []
+
+
+def test_hashes_that_lead_elsewhere_are_not_signed_for(fleet, tmp_path):
+    """The hash over all of a tree says another thing than the one over its signed half."""
+    signed(fleet, tmp_path)
+    for number in range(16):
+        fleet.registry.moved(id_of(1), "shelter-3", f"room {number}")
+    sql(fleet, "UPDATE log_node SET hash = zeroblob(32) WHERE level = 5;")
+    with pytest.raises(IntegrityError) as caught:
+        signed(fleet, tmp_path)
+    assert caught.value.code == "rewritten"
+
+
+def test_an_entry_that_is_not_what_its_hash_says_is_not_signed_for(fleet, tmp_path):
+    signed(fleet, tmp_path)
+    fleet.registry.moved(id_of(1), "shelter-3", "attic")
+    sql(fleet, "UPDATE log_leaf SET content = x'7b7d' WHERE number = 16;")
+    with pytest.raises(IntegrityError) as caught:
+        signed(fleet, tmp_path)
+    assert caught.value.code == "rewritten"
+
+
+def test_what_was_altered_is_not_signed_for_the_first_time(fleet, tmp_path):
+    sql(fleet, "UPDATE beacon SET place = 'attic';")
+    with pytest.raises(IntegrityError):
+        signed(fleet, tmp_path)
+    assert fleet.registry.checkpoints() == []
+
+
+def test_an_alert_that_is_taken_for_a_replay_later(fleet):
+    """That a verdict changes is in the log too: else it was changed behind the program's back."""
+    first = id_of(1)
+    fleet.registry.record_sighting(first, 9, slot=0, seq=5, t_ms=9, verdict="fresh")
+    fleet.registry.record_sighting(
+        first, 9, slot=0, seq=1, t_ms=10, verdict="fresh", left=[(9, 0, 5)]
+    )
+    assert found(fleet) == []
+    sql(fleet, "UPDATE sighting SET verdict = 'replay' WHERE event = 3;")
+    assert found(fleet) == [("table", 11)]
 
 
 def test_an_anchor_of_somebody_else_proves_nothing(fleet, tmp_path):

@@ -182,6 +182,8 @@ def _say_restored(done: dict[str, Any], as_json: bool) -> None:
         " (or --here), and `fanal hub accept FILE` there; the line is in request.txt of its folder."
         " Then it marks what may be a replay, and nothing that it knows moves back."
     )
+    if done["unsigned"]:
+        console.note(f"{warning}  {done['unsigned']}")
     console.note("Officers open it again after `fanal fleet officers add`.")
 
 

@@ -52,10 +52,10 @@ def verify_command(session: console.Session, files: tuple[Path, ...], as_json: b
     from fanal import anchor
     from fanal.log_verify import verify
 
+    folder = anchor.default_folder()
     with _registry(session) as registry:
         notes = [anchor.read(path) for path in files]
-        notes += anchor.of_log(anchor.default_folder(), registry.origin())
-        found = verify(registry, notes)
+        found = verify(registry, notes, lambda origin: anchor.of_log(folder, origin))
     log_rows.tell_verified(found, "registry", as_json)
 
 
@@ -68,11 +68,17 @@ Examples:
 """,
 )
 @click.option("--out", type=_FILE, metavar="FILE", help="Write it to a file too, to hand out.")
+@click.option("--restored", "is_restored", is_flag=True,
+              help="The registry comes from a backup, and newer entries may be gone.")  # fmt: skip
 @console.unlock_options
 @console.json_option
 @console.pass_session
 def checkpoint_command(
-    session: console.Session, out: Path | None, passphrase_file: Path | None, as_json: bool
+    session: console.Session,
+    out: Path | None,
+    is_restored: bool,
+    passphrase_file: Path | None,
+    as_json: bool,
 ) -> None:
     """Sign for the log as it is now.
 
@@ -88,7 +94,7 @@ def checkpoint_command(
         with console.steps() as on_step:
             on_step("Opening the keyring")
             station = unlocking.station(session.fleet_dir, opener)
-        signed = checkpoint(registry, station, anchor.default_folder())
+        signed = checkpoint(registry, station, anchor.default_folder(), is_restored=is_restored)
     log_rows.tell_signed(signed, out, "fanal log", as_json)
 
 
