@@ -49,7 +49,7 @@ _WAITING = "fanal_log"  # in `Session.info`: what was entered in this transactio
 _TURN = 4605  # of those that append; 4604 is whose turn it is to make tables
 _NO_HASH = bytes(merkle.HASH_SIZE)
 _MOST_ENTRIES = 1 << 48  # a larger number was written by nobody but an editor
-_MADE_ANEW = 12  # levels of nodes that are made of their leaves if they are missing
+_MADE_ANEW = 8  # levels of nodes that are made of their leaves if they are missing
 
 
 def enter(
