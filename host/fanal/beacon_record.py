@@ -68,6 +68,7 @@ class Watched:
 
     revocation: its own, or that of its station. horizon: the newest event that was known when the
     registry was restored from a backup, 0 if it never was; up to there a sighting may be a replay.
+    first_ms: when it was registered.
     """
 
     beacon_id: str
@@ -79,6 +80,7 @@ class Watched:
     station: int
     revocation: Revocation | None = None
     horizon: int = 0
+    first_ms: int = 0
 
 
 class Newest(NamedTuple):

@@ -182,6 +182,7 @@ class Registry(StationBook):
                 Watched(
                     row.id, row.public_key, row.site, row.place, row.profile, row.newest_event,
                     row.station, _marked(row, of_station.get(row.station)), row.horizon,
+                    row.first_ms,
                 )
                 for row in rows
                 if row.state != RETIRED or row.revocation is not None

@@ -12,6 +12,7 @@ from types import SimpleNamespace
 
 import pytest
 from fanal import deep_search
+from fanal.believed import believed
 from fanal.cli.sitting import Show, Sitting, as_object
 from fanal.event_keys import EventKeys
 from fanal.heard import Heard
@@ -291,6 +292,48 @@ def test_marks_that_somebody_wrote_silence_nobody(fleet, at, tmp_path: Path, kep
     path.parent.mkdir()
     path.write_text(kept % (beacon.id, "0" * 100))
     assert at().hear(beacon.alert(1), T0)[0].verdict == FRESH
+
+
+# -- clocks that were wrong
+
+
+@pytest.mark.parametrize("wrong_ms", [0, 86_000, T0 - 100 * DAY_MS, T0 + 2 * 365 * DAY_MS])
+@pytest.mark.parametrize("was_heard", [False, True])
+def test_a_clock_that_was_wrong_silences_no_beacon(fleet, at, wrong_ms: int, was_heard) -> None:
+    fleet.ticks = T0 - DAY_MS
+    beacon = registered(fleet)
+    if was_heard:
+        right = at()
+        for age_s in (0, 2):
+            assert right.hear(beacon.alert(1, age_s), T0 + 1000 * age_s)[0].verdict == FRESH
+        right.close()
+    wrong = at(wrong_ms)
+    for event, age_s in ((1, 20), (1, 22), (2, 0)):
+        assert wrong.hear(beacon.alert(event, age_s), wrong_ms + 1000 * age_s)
+    wrong.close()
+    right = at(T0 + HOUR_MS)
+    for age_s in (4, 6):
+        t_ms = T0 + HOUR_MS + 1000 * age_s
+        assert right.hear(beacon.alert(2, age_s), t_ms)[0].verdict == FRESH
+    assert right.marks(beacon.alert(2, 8), T0 + HOUR_MS + 8000) == (FRESH, ["may_be_replay"])
+    assert right.marks(beacon.alert(3), T0 + 2 * HOUR_MS) == (FRESH, [])
+    again = right.hear(beacon.alert(2, 4), T0 + 5 * HOUR_MS)
+    assert [one.verdict for one in again] == [REPLAY]
+
+
+def test_lines_without_the_times_that_cannot_be() -> None:
+    lines = {
+        ("A", 2): [(5 * DAY_MS, 0, 0), (DAY_MS, 0, 1), (4 * DAY_MS, 0, 2)],
+        ("A", 1): [(3 * DAY_MS, 0, 0), (0, 0, 1)],
+        ("B", 1): [(7 * DAY_MS, 0, 0)],
+        ("C", 9): [(6 * DAY_MS, 0, 0), (6 * DAY_MS + 20_001, 0, 1)],
+    }  # fmt: skip
+    assert believed(lines, {"A": 2 * DAY_MS, "B": 9 * DAY_MS + 1}, 6 * DAY_MS) == {
+        ("A", 1): [(3 * DAY_MS, 0, 0)],
+        ("A", 2): [(5 * DAY_MS, 0, 0), (4 * DAY_MS, 0, 2)],
+        ("C", 9): [(6 * DAY_MS, 0, 0)],
+    }
+    assert believed(lines, {}, 9 * DAY_MS).keys() == lines.keys()
 
 
 # -- stations whose clocks are ahead

@@ -13,6 +13,7 @@ from typing import Any, Self
 import click
 from fanal_protocol.line import REPLAY
 
+from fanal.believed import AGREES_MS, believed
 from fanal.cli import console
 from fanal.cli.account import Account
 from fanal.error import FanalError
@@ -24,7 +25,6 @@ from fanal.resolver import Lines, Resolver
 from fanal.sighting import Refusal, Sighting, SignatureVerified
 
 _TICK_S = 5.0
-_AGREES_MS = 20_000  # less than the 30 s by which alerts may disagree (SPEC 3.2)
 
 
 @dataclass(frozen=True)
@@ -180,17 +180,19 @@ class Sitting:
         except FanalError as error:
             console.note(f"{console.mark('warn', sys.stderr)} {error.sentence} {error.hint}")
 
+    def now_ms(self) -> int:
+        """Return the time by the clock that says when something is heard."""
+        return self.registry.now_ms() if self.radio is None else self.radio.now_ms()
+
     def _catch_up(self) -> None:
         """Take up what another listener wrote into the registry, if its clock agrees with ours."""
-        if self.radio is None:
-            return
-        now_ms = self.radio.now_ms()
+        now_ms = self.now_ms()
         began_ms = now_ms if self.refreshed_ms is None else self.refreshed_ms
         self.rows, lines = self.registry.lines_after(self.rows)
         # by another clock, what is heard here would look delayed beside it, as replays are
         near = {
             event: [one for one in entries
-                    if began_ms - _AGREES_MS <= one[0] <= now_ms + _AGREES_MS]
+                    if began_ms - AGREES_MS <= one[0] <= now_ms + AGREES_MS]
             for event, entries in lines.items()
         }  # fmt: skip
         self.resolver.catch_up(near)
@@ -206,7 +208,9 @@ class Sitting:
                 self.revoked[beacon.beacon_id] = beacon.revocation.reason
         if not new:
             return
-        rows, lines = self.registry.lines_after(0)
+        rows, written = self.registry.lines_after(0)
+        made_ms = {one.beacon_id: one.first_ms for one in watched}
+        lines = believed(written, made_ms, self.now_ms())
         newest = {one.beacon_id: max(one.newest_event, self.heard_before.get(one.beacon_id, 0))
                   for one in new}  # fmt: skip
         self._set_horizons(new, lines)
