@@ -123,10 +123,19 @@ class Database:
         """Bring an older file to this version, in one transaction: it is whole before and after."""
         from fanal.upgrade import upgrade  # only an old file costs the time to import Alembic
 
-        with _translated(self.path), for_writing(self._engine).begin() as connection:
-            # asked again: another command may have been quicker
-            version = _pragma(connection, "user_version")
-            upgrade(connection, version, SCHEMA_VERSION, self._now_ms())
+        try:
+            with _translated(self.path), for_writing(self._engine).begin() as connection:
+                # asked again: another command may have been quicker
+                version = _pragma(connection, "user_version")
+                upgrade(connection, version, SCHEMA_VERSION, self._now_ms())
+        except EnvironmentFault as problem:
+            if problem.code != "read_only":
+                raise
+            raise EnvironmentFault(
+                f"{self.path} is of an older Fanal, and cannot be written to bring it to this one.",
+                "Copy its folder to a disk that can be written, and use the copy (--fleet).",
+                code="read_only",
+            ) from None
 
 
 def _pragma(connection: Connection, name: str) -> int:
@@ -161,10 +170,14 @@ def _sentence(path: Path, problem: object) -> FanalError:
         )
     if name.startswith(("SQLITE_READONLY", "SQLITE_CANTOPEN", "SQLITE_PERM")):
         return EnvironmentFault(
-            f"{path} cannot be written.", "Check that the folder and the file are yours."
-        )
+            f"{path} cannot be written.", "Check that the folder and the file are yours.",
+            code="read_only",
+        )  # fmt: skip
     if name.startswith("SQLITE_FULL"):
         return EnvironmentFault(
             f"{path} cannot be written: the disk is full.", "Make room and try again."
         )
-    return EnvironmentFault(f"{path} cannot be used ({name or type(problem).__name__}).", "")
+    return EnvironmentFault(
+        f"{path} cannot be used ({name or type(problem).__name__}).",
+        "Is its disk still there, and whole? Try again, or take the file from your backup.",
+    )

@@ -194,6 +194,16 @@ def test_an_old_file_that_cannot_be_written(old):
     assert "written" in caught.value.sentence
 
 
+def test_an_old_file_on_a_disk_that_takes_nothing(old, monkeypatch):
+    """Not "is it yours?": the file is old, and a copy of it elsewhere can be brought up."""
+    monkeypatch.setattr(database, "_PRAGMAS", (*database._PRAGMAS, "query_only = ON"))
+    before = old.read_bytes()
+    with pytest.raises(EnvironmentFault, match="of an older Fanal") as caught:
+        Registry(old)
+    assert "Copy its folder" in caught.value.hint
+    assert old.read_bytes() == before
+
+
 @pytest.mark.parametrize("version", [0, -1])
 def test_a_version_that_never_was(old, version):
     connection = sqlite3.connect(old)
