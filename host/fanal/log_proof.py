@@ -14,6 +14,7 @@ from fanal import certificate
 from fanal.checkpoint import open_checkpoint, parse
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.log import OWN
+from fanal.log_signed import station_of
 from fanal.merkle import ProofError, leaf_hash, root_by_inclusion
 from fanal.registry import Registry
 
@@ -61,7 +62,10 @@ def prove(registry: Registry, entry: int, log: str = OWN) -> Proof:
         )
     note = covering[-1]
     told = parse(note)
-    station = certificate.from_der(registry.station_certificate(_station(told.origin)))
+    number, _ = station_of(told.origin)
+    if number is None:
+        raise IntegrityError("The newest checkpoint is by no station.", "Run `fanal log verify`.")
+    station = certificate.from_der(registry.station_certificate(number))
     open_checkpoint(note, certificate.public_key_of(station))
     path = registry.inclusion(entry, told.size, log)
     content = found[0].content
@@ -85,7 +89,3 @@ def proof_text(entry: int, content: bytes, path: Sequence[bytes], note: str) -> 
     lines = [_FIRST_LINE, f"extra {b64encode(content).decode()}", f"index {entry}"]
     lines += [b64encode(step).decode() for step in path]
     return "\n".join(lines) + f"\n\n{note}"
-
-
-def _station(origin: str) -> int:
-    return int(origin.split("/")[2].removeprefix("station-"))

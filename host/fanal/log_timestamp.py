@@ -63,13 +63,19 @@ def timestamp(registry: Registry, authority: str, root: bytes | None = None) -> 
             verifier.build().verify_message(answer, notes[-1].encode())
     except (ValueError, tsp.VerificationError) as problem:
         raise IntegrityError(
-            f"{authority} gave no good timestamp ({problem}).",
+            f"{authority} gave no good timestamp ({_reason(problem)}).",
             "Try again, or another authority; nothing was kept.",
             code="timestamp",
         ) from problem
     stamp = Stamp(told.origin, told.size, authority, token)
     registry.keep_stamp(stamp)
     return Stamped(stamp, said.gen_time.isoformat(), bool(roots))
+
+
+def _reason(problem: Exception) -> str:
+    """Return what was wrong with an answer, without where in OpenSSL that was noticed."""
+    _, found, told = str(problem).partition("Verify error: ")
+    return told.partition('"')[0] if found else str(problem).partition("\n")[0]
 
 
 def _certificates(root: bytes) -> list[x509.Certificate]:

@@ -6,16 +6,27 @@ import re
 import shutil
 import subprocess
 import threading
+from datetime import UTC, datetime
 from http.server import BaseHTTPRequestHandler, HTTPServer
 from pathlib import Path
 
 import pytest
 from click.testing import CliRunner
+from cryptography import x509
+from cryptography.hazmat.primitives.asymmetric import rsa
+from cryptography.hazmat.primitives.hashes import SHA256
+from cryptography.hazmat.primitives.serialization import (
+    Encoding,
+    NoEncryption,
+    PrivateFormat,
+    load_pem_private_key,
+)
+from cryptography.x509.oid import ExtendedKeyUsageOID
 from fanal import anchor, checkpoint, keyring, log_checkpoint, unlocking
 from fanal.cli import main
 from fanal.registry import REGISTRY_FILE, Registry
 
-from tests.unit import paper_log
+from tests.unit import edited_registry, paper_log
 from tests.unit.paper_log import id_of
 
 PAGE = Path(__file__).resolve().parents[2] / "docs" / "log.md"
@@ -106,6 +117,27 @@ def test_what_stands_in_the_way_of_signing_is_a_remark(folder, tmp_path, monkeyp
         registry.keep_checkpoint("fanal/x", 99, "nonsense")
 
 
+@pytest.mark.parametrize(
+    "args",
+    [("revoke", id_of(1), "--reason", "lost", "--yes"),
+     ("reassign", id_of(1), "--site", "elsewhere"),
+     ("retire", id_of(1), "--without-board", "--yes")],
+)  # fmt: skip
+def test_what_was_not_signed_for_is_said_once_and_last(folder, args):
+    answer(folder, "log", "checkpoint")
+    said = run(folder, *args)
+    assert said.exit_code == 0, said.output
+    assert said.stderr.count("not signed for yet: `fanal log checkpoint`") == 1
+    assert said.stderr.splitlines()[-1].endswith("not signed for yet: `fanal log checkpoint`.")
+    again = run(folder, *args)
+    assert "not signed for" not in again.stderr
+    told = answer(folder, "log", "verify")
+    assert told["logs"][0]["size"] - told["logs"][0]["signed"] == len(told["remarks"]) * (
+        2 if args[0] == "retire" else 1
+    )
+    assert told["logs"][0]["unsigned_since_ms"] > 0
+
+
 def test_list_shows_every_entry(folder):
     told = answer(folder, "log", "list")["entries"]
     assert [one["entry"] for one in told] == list(range(16))
@@ -171,6 +203,29 @@ def checked(work):
     return subprocess.run(
         ["python3", "-I", "check.py", "p"], cwd=work, capture_output=True, check=False, timeout=20
     )
+
+
+@pytest.mark.parametrize("log", ["", "station-3"])
+def test_the_page_checks_what_was_merged_and_what_was_restored(tmp_path, log):
+    """First, last and one in the middle, of a restored log and of a station's that was merged."""
+    folder = tmp_path / "fleet"
+    folder.mkdir()
+    (folder / REGISTRY_FILE).write_bytes(edited_registry.everything()[0])
+    with Registry(folder / REGISTRY_FILE) as registry:
+        (name,) = [one for one in registry.logs() if one.endswith(log) and bool(one) == bool(log)]
+        size = registry.log_size(name)
+    (script,) = blocks("python")
+    for entry in (0, size // 2, size - 1):
+        work = tmp_path / str(entry)
+        work.mkdir()
+        answer(folder, "log", "prove", entry, "--log", name, "--out", work / "entry.tlog-proof")
+        (work / "check.py").write_text(script)
+        done = follow(work)
+        assert done.returncode == 0, done.stderr
+        assert f"entry {entry} of the {size} that fanal/" in done.stdout
+        assert f"fanal station {3 if log else 0}" in done.stdout
+        assert ("/epoch-1 signed for" in done.stdout) == (not log)
+        assert "Signature Verified Successfully" in done.stdout
 
 
 @pytest.mark.parametrize("spoil", ["entry", "root", "signature", "certificate"])
@@ -319,6 +374,47 @@ def test_another_root_is_another_authority(folder, tmp_path, authority):
     assert told["error"] == "timestamp"
     for url in ("ftp://x", "http://127.0.0.1:1/"):
         assert run(folder, "log", "timestamp", "--tsa", url).exit_code in (2, 7)
+
+
+@pytest.fixture
+def expired(tmp_path, authority):
+    """The URL of an authority whose own certificate is of another time."""
+    root = x509.load_pem_x509_certificate(authority[1].read_bytes())
+    root_key = load_pem_private_key((authority[1].parent / "ca.key").read_bytes(), None)
+    key = rsa.generate_private_key(public_exponent=65537, key_size=2048)
+    made = (
+        x509.CertificateBuilder().subject_name(x509.Name([])).issuer_name(root.subject)
+        .public_key(key.public_key()).serial_number(7)
+        .not_valid_before(datetime(2015, 1, 1, tzinfo=UTC))
+        .not_valid_after(datetime(2016, 1, 1, tzinfo=UTC))
+        .add_extension(x509.ExtendedKeyUsage([ExtendedKeyUsageOID.TIME_STAMPING]), critical=True)
+        .sign(root_key, SHA256())
+    )  # fmt: skip
+    work = authority[1].parent
+    kept = {name: (work / name).read_bytes() for name in ("tsa.pem", "tsa.key")}
+    (work / "tsa.pem").write_bytes(made.public_bytes(Encoding.PEM))
+    (work / "tsa.key").write_bytes(
+        key.private_bytes(Encoding.PEM, PrivateFormat.PKCS8, NoEncryption())
+    )
+    yield authority[0]
+    for name, content in kept.items():
+        (work / name).write_bytes(content)
+
+
+def test_an_authority_whose_time_is_over(folder, authority, expired):
+    """One sentence, and no list of places in OpenSSL."""
+    answer(folder, "log", "checkpoint")
+    told = answer(folder, "log", "timestamp", "--tsa", expired, "--root", authority[1], code=4)
+    assert told["error"] == "timestamp"
+    assert told["sentence"].endswith("gave no good timestamp (certificate has expired).")
+    with Registry(folder / REGISTRY_FILE) as registry:
+        assert registry.stamps() == []
+
+
+def test_no_network_is_one_sentence(folder):
+    answer(folder, "log", "checkpoint")
+    told = answer(folder, "log", "timestamp", "--tsa", "http://127.0.0.1:1/", code=7)
+    assert (told["error"], told["sentence"].count("\n")) == ("no_answer", 0)
 
 
 def test_a_real_keyring_signs(tmp_path, monkeypatch):

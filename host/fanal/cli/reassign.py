@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from fanal.cli import console
+from fanal.cli import console, log_tail
 
 
 @click.command(
@@ -36,6 +36,7 @@ def reassign_command(
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         found = find(registry, beacon)
         done = reassign(registry, found, site=site, place=place)
+        log_tail.say(registry, done.changed)
     if as_json:
         console.print_json({"ok": True, **asdict(done)})
         return

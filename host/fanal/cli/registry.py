@@ -5,7 +5,7 @@ from pathlib import Path
 
 import click
 
-from fanal.cli import console
+from fanal.cli import console, log_tail
 from fanal.error import BatchError
 from fanal.printable import printable
 
@@ -119,6 +119,7 @@ def merge_command(session: console.Session, file: Path, unsigned: bool, as_json:
     data = _read(file)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         done = merge(registry, data, is_unsigned_fine=unsigned)
+        log_tail.say(registry, done.is_news)
     if as_json:
         console.print_json({"ok": not done.conflicts, "changed": done.is_news, **asdict(done)})
     else:

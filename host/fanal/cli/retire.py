@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import choice, console
+from fanal.cli import choice, console, log_tail
 from fanal.error import UsageError
 
 if TYPE_CHECKING:
@@ -71,6 +71,7 @@ def retire_command(
                           sure=lambda b: choice.ask(_unerased(b), "Retire it?", yes))  # fmt: skip
         else:
             port, done = _on_the_wire(registry, wanted, port, reason, force, yes)
+        log_tail.say(registry, done.changed)
     if as_json:
         console.print_json({"ok": True, "port": port, **asdict(done)})
     else:

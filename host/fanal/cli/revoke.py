@@ -4,7 +4,7 @@ from dataclasses import asdict
 
 import click
 
-from fanal.cli import choice, console
+from fanal.cli import choice, console, log_tail
 
 
 @click.command(
@@ -47,6 +47,7 @@ def revoke_command(
             what = f"This revokes {choice.named(found)} as {reason}. It cannot be taken back."
             choice.ask(what, "Revoke it?", yes)
         done = revoke(registry, found, reason)
+        log_tail.say(registry, done.changed)
     if as_json:
         console.print_json({"ok": True, **asdict(done)})
         return

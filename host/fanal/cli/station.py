@@ -6,7 +6,7 @@ from pathlib import Path
 
 import click
 
-from fanal.cli import choice, console
+from fanal.cli import choice, console, log_tail
 
 _COMPARE_REQUEST = (
     "Compare those letters with the laptop's, by telephone: whoever put another line in the place"
@@ -246,6 +246,7 @@ def revoke_command(session: console.Session, number: int, reason: str, as_json: 
 
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         done = revoke(registry, number, reason)
+        log_tail.say(registry, done.changed)
     if as_json:
         console.print_json({"ok": True, "number": number, "reason": reason,
                             "beacons": done.beacons, "changed": done.changed})  # fmt: skip
