@@ -20,6 +20,7 @@ from fanal.error import IntegrityError
 from fanal.printable import printable
 from fanal.schema import RETIRED, BeaconRow, StationRow
 
+_MOST_LETTERS = 400  # a hub takes no more
 _LATEST_MS = 253_402_300_799_999  # the last that a calendar has: 9999-12-31
 
 
@@ -38,7 +39,7 @@ class Conflict:
 
 
 def tidied(told: dict[str, Any]) -> dict[str, Any]:
-    """Return a row of the file with no letter that a terminal obeys, and no time out of reach."""
+    """Return a row of the file with no letter that a terminal obeys, and nothing out of reach."""
     return {name: _tidied(name, value) for name, value in told.items()}
 
 
@@ -113,7 +114,7 @@ def _is_certified(session: Session, told: dict[str, Any], fleet: x509.Certificat
 
 def _tidied(name: str, value: Any) -> Any:
     if isinstance(value, str) and name != "settings":
-        return printable(value)
+        return printable(value, _MOST_LETTERS)
     if isinstance(value, int) and name.endswith("_ms"):
         return min(max(value, 0), _LATEST_MS)
     return value

@@ -17,18 +17,20 @@ from fanal.cli.sitting import Show, Sitting, as_object
 from fanal.event_keys import EventKeys
 from fanal.heard import Heard
 from fanal.high_water import HighWater
+from fanal.hub import enrolment, enrolment_file
 from fanal.listen import Recorder
 from fanal.log_verify import verify
 from fanal.registry import Registry, Reservation
 from fanal.registry_merge import merge
 from fanal.resolver import WIDE, Resolver
-from fanal.schema import BeaconRow
+from fanal.schema import BeaconRow, RevocationRow
 from fanal.sighting import Sighting
 from fanal.watch import Watch
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY
 
 from tests.unit.paper_beacon import T0, PaperBeacon, heard
-from tests.unit.paper_fleet import PaperFleet
+from tests.unit.paper_enrolment import hub_keyring
+from tests.unit.paper_fleet import NOW, PaperFleet
 from tests.unit.test_registry_merge import Laptop
 
 HOUR_MS = 3_600_000
@@ -349,4 +351,36 @@ def test_a_station_with_a_fast_clock_does_not_undo_what_the_office_did(fleet, tm
         assert not merge(fleet.registry, file).is_news
         assert fleet.registry.find(beacon_id).site == "hospital"
     assert verify(fleet.registry).findings == ()
+    laptop.registry.close()
+
+
+@pytest.mark.parametrize(
+    ("changes", "is_taken"),
+    [
+        ({"newest_event": 2**40}, False), ({"newest_event": 1_000_001}, False),
+        ({"newest_event": -5}, False), ({"newest_event": 1000}, True),
+        ({"site": "a" * 5000, "place": "\x1b[2J\n\0"}, True), ({"profile": "\x1b" * 99}, True),
+        ({"chip": "\ud7ff\u202e"}, True), ({"settings": "[]"}, False),
+        ({"last_ms": 2**62, "first_ms": -(2**62)}, True),
+    ],
+)  # fmt: skip
+def test_no_station_spoils_what_the_officer_hands_to_a_hub(
+    fleet, tmp_path, changes: dict, is_taken: bool
+) -> None:
+    laptop = Laptop(tmp_path, 3)
+    good, bad = laptop.provision(1), laptop.provision(2)
+    with laptop.registry.change() as session:
+        row = session.get_one(BeaconRow, bad)
+        row.revocation = RevocationRow(at_ms=2**62, reason="\x1b\n" * 400)
+        for name, value in changes.items():
+            setattr(row, name, value)
+        session.flush()
+        laptop.registry.enter(session, "changed", 5, of=row)
+    done = merge(fleet.registry, laptop.file())
+    assert [one.beacon_id for one in done.conflicts] == ([] if is_taken else [bad])
+    keyring = hub_keyring(tmp_path / "hub")
+    request = keyring.request()
+    made = enrolment.make(fleet.officer, fleet.registry, request, NOW)
+    told = enrolment_file.read(keyring.open(made.sealed), request.log_key)
+    assert {one.beacon_id for one in told.beacons} == ({good, bad} if is_taken else {good})
     laptop.registry.close()
