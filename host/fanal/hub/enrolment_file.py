@@ -20,10 +20,8 @@ from fanal_protocol import keys
 
 from fanal import certificate
 from fanal.age_folder import secret
-from fanal.beacon_record import Revocation
+from fanal.beacon_record import MOST_EVENT, Revocation
 from fanal.error import FanalError, IntegrityError
-
-MOST_EVENT = 1_000_000  # of a beacon's life; a squeeze every half minute of a year
 
 _CONTEXT = b"fanal/1 enrolment"
 _SIGNATURE_BYTES = 64
