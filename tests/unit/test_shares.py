@@ -161,7 +161,8 @@ def test_a_plan_that_is_none(text):
     "attempt",
     ["import socket; socket.socket()", "open('/etc/hostname')", "import os; os.system('true')",
      "import subprocess; subprocess.run(['true'])", "import os; os.fork()",
-     "import os; os.open('x', os.O_CREAT | os.O_WRONLY)"],
+     "import os; os.open('x', os.O_CREAT | os.O_WRONLY)", "import os; os.remove('x')",
+     "import os; os.symlink('key', 'x')", "import os; os.listdir('.')"],
 )  # fmt: skip
 def test_where_words_are_made_nothing_gets_out(attempt, tmp_path):
     program = (
