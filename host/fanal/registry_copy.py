@@ -18,6 +18,7 @@ from sqlalchemy import Table, select
 from sqlalchemy.orm import Session
 
 from fanal import merkle
+from fanal.database import Clash
 from fanal.error import EnvironmentFault, IntegrityError
 from fanal.registry import Registry
 from fanal.schema import SCHEMA_VERSION, Base, LogNodeRow
@@ -59,12 +60,15 @@ def fill(path: Path, tables: Tables) -> None:
     What the rows say is not looked at: that is `log_verify`'s.
     """
     Registry.make_file(path)
-    with Registry(path) as registry, registry.change() as session:
-        for table in _tables():
-            if rows := tables[table.name]:
-                session.execute(table.insert(), rows)
-        for log in sorted({row["log"] for row in tables["log_leaf"]}):
-            _grow(session, log, [row for row in tables["log_leaf"] if row["log"] == log])
+    try:
+        with Registry(path) as registry, registry.change() as session:
+            for table in _tables():
+                if rows := tables[table.name]:
+                    session.execute(table.insert(), rows)
+            for log in sorted({row["log"] for row in tables["log_leaf"]}):
+                _grow(session, log, [row for row in tables["log_leaf"] if row["log"] == log])
+    except Clash:  # a new file has no other command: its own rows contradict each other
+        raise _no_export() from None
 
 
 def to_json(tables: Tables) -> bytes:
@@ -97,11 +101,15 @@ def parse(data: bytes) -> Tables:
             return _from_json(text)
         return _from_csv(text)
     except (ValueError, KeyError, TypeError, RecursionError, csv.Error):
-        raise IntegrityError(
-            "This is no registry as `fanal registry export` writes it.",
-            "If a spreadsheet has saved it since, take the file as it was exported.",
-            code="no_export",
-        ) from None
+        raise _no_export() from None
+
+
+def _no_export() -> IntegrityError:
+    return IntegrityError(
+        "This is no registry as `fanal registry export` writes it.",
+        "If a spreadsheet has saved it since, take the file as it was exported.",
+        code="no_export",
+    )
 
 
 def _from_json(text: str) -> Tables:

@@ -196,8 +196,8 @@ class _Merging:
     def _is_station(self, told: dict[str, Any], known: dict[int, StationRow]) -> bool:
         """Say whether a station of the file is one, and not another than here; name it if not."""
         number, row = told["number"], known.get(told["number"])
-        new = certificate.from_der(told["certificate"])
         try:
+            new = certificate.from_der(told["certificate"])
             certificate.verify_station(number, new, self.fleet)
             if row is not None and certificate.public_key_of(
                 certificate.from_der(row.certificate)

@@ -124,6 +124,19 @@ def test_a_file_that_was_altered_is_refused(fleet, tmp_path, old, new):
     assert list((tmp_path / "new").iterdir()) == []
 
 
+@pytest.mark.parametrize(
+    ("old", "new"),
+    [(b'"state": "retired"', b'"state": "asleep"'), (b'"beacon": "', b'"beacon": "x')],
+)
+def test_rows_that_contradict_each_other_are_no_export(fleet, tmp_path, old, new):
+    """And not another command that was quicker, for which one would try again."""
+    data = export(fleet.registry)
+    with pytest.raises(IntegrityError) as caught:
+        import_registry(data.replace(old, new, 1), tmp_path / "new")
+    assert caught.value.code == "no_export"
+    assert list((tmp_path / "new").iterdir()) == []
+
+
 def changed(**more):
     return lambda whole: {**whole, **more}
 

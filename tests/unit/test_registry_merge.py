@@ -271,6 +271,14 @@ def test_another_fleet_or_this_very_station_or_another_key(office, tmp_path):
     second.registry.close()
 
 
+def test_a_station_that_is_none_does_not_stop_the_others(office, laptop):
+    first = laptop.provision(1)
+    with laptop.registry.change() as session:
+        laptop.registry._add(session, 9, b"no certificate", 5)
+    done = merge(office.registry, laptop.file())
+    assert (codes(done), done.added, done.stations) == ([("station_clash", None)], [first], [3])
+
+
 def test_a_station_that_forgot_is_a_fork(office, laptop, tmp_path):
     laptop.provision(1)
     early = laptop.file()
