@@ -21,7 +21,7 @@ from fanal.printable import printable
 from fanal.schema import RETIRED, BeaconRow, StationRow
 
 _MOST_LETTERS = 400  # a hub takes no more
-_LATEST_MS = 253_402_300_799_999  # the last that a calendar has: 9999-12-31
+_LATEST_MS = 253_370_764_800_000  # the last year that a calendar has, wherever one is
 
 
 @dataclass(frozen=True)

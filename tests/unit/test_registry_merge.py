@@ -1,5 +1,7 @@
 """Two stations merged: once or twice, in any order, with whatever contradicts."""
 
+from datetime import datetime, timedelta, timezone
+
 import pytest
 from fanal import certificate, log_checkpoint
 from fanal.error import FanalError, IntegrityError
@@ -397,10 +399,14 @@ def test_what_a_terminal_obeys_and_no_calendar_has(office, laptop):
     data = laptop.file()
     merge(office.registry, data)
     held = office.registry.find(first)
-    assert (held.site, held.place, held.last_ms) == ("shel?]0;ter", "a?b?", 253_402_300_799_999)
+    assert (held.site, held.place, held.last_ms) == ("shel?]0;ter", "a?b?", 253_370_764_800_000)
     assert all(line.detail.isprintable() for line in office.registry.custody(first))
     assert office.registry.stations()[-1].revocation.reason == "lo?st"
     assert not merge(office.registry, data).is_news
+    assert verify(office.registry).findings == ()
+    for hours in (-12, 14):
+        zone = timezone(timedelta(hours=hours))
+        assert datetime.fromtimestamp(held.last_ms / 1000, zone).year >= 9998
 
 
 def test_the_log_of_a_station_is_proved_and_verified_here_too(office, laptop):
