@@ -82,6 +82,11 @@ def mark(outcome: str, stream: IO[str] | None = None) -> str:
     return click.style(text, fg=colour, bold=True) if _has_colour(stream) else text
 
 
+def beacons(count: int, kind: str = "") -> str:
+    """Return "1 beacon", "2 beacons", or with a kind "2 new beacons"."""
+    return f"{count} {kind}{' ' if kind else ''}beacon{'' if count == 1 else 's'}"
+
+
 def folded(line: str, indent: int, stream: IO[str]) -> str:
     """Return `line` broken between words where a terminal would break it anywhere.
 

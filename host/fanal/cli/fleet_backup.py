@@ -85,7 +85,7 @@ def backup_command(
         console.print_json({"ok": True, "out": out, **told, "shares": plan,
                             "words_file": words_file})  # fmt: skip
         return
-    click.echo(f"{console.mark('ok')}  {out}: {told['fleet']}, {told['beacons']} beacons")
+    click.echo(f"{console.mark('ok')}  {out}: {told['fleet']}, {console.beacons(told['beacons'])}")
     console.note("Try it before you need it: `fanal --fleet NEW-FOLDER fleet restore FILE`, and"
                  " throw that folder away.")  # fmt: skip
 
@@ -166,7 +166,7 @@ def _say_restored(done: dict[str, Any], as_json: bool) -> None:
 
     made = datetime.fromtimestamp(done["made_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     click.echo(f"{console.mark('ok')}  Restored {done['fleet']} in {done['folder']}:"
-               f" {done['beacons']} beacons, as of {made}; epoch {done['epoch']}")  # fmt: skip
+               f" {console.beacons(done['beacons'])}, as of {made}; epoch {done['epoch']}")  # fmt: skip
     proven = [beacon_name.shown(beacon_id) for beacon_id in done["proven"]]
     if proven:
         click.echo(f"    Proven by the first keys of {', '.join(proven)}")

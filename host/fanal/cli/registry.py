@@ -57,7 +57,7 @@ def export_command(session: console.Session, out: Path, form: str, as_json: bool
     if as_json:
         console.print_json({"ok": True, "file": str(out), "beacons": beacons, "format": form})
         return
-    click.echo(f"{console.mark('ok')}  {beacons} beacons with all records: {out}")
+    click.echo(f"{console.mark('ok')}  {console.beacons(beacons)} with all records: {out}")
     console.note("It says which beacon is where. Keep it from other people.")
 
 
@@ -86,7 +86,7 @@ def import_command(session: console.Session, file: Path, as_json: bool) -> None:
     if as_json:
         console.print_json({"ok": True, **asdict(done), "path": str(done.path)})
         return
-    click.echo(f"{console.mark('ok')}  {done.beacons} beacons, {done.entries} entries: {done.path}")
+    click.echo(f"{console.mark('ok')}  {console.beacons(done.beacons)}, {done.entries} entries: {done.path}")
     if done.unsigned:
         click.echo(f"{console.mark('warn')}  Nobody signed for {done.unsigned} entries of its log.")
 
@@ -123,7 +123,7 @@ def merge_command(session: console.Session, file: Path, unsigned: bool, as_json:
     if as_json:
         console.print_json({"ok": not done.conflicts, "changed": done.is_news, **asdict(done)})
     else:
-        news = f"{len(done.added)} new beacons, {len(done.changed)} changed"
+        news = f"{console.beacons(len(done.added), 'new')}, {len(done.changed)} changed"
         what = news if done.is_news else "nothing new"
         click.echo(f"{console.mark('ok')}  Station {done.station}: {what}")
         for number in done.revoked:

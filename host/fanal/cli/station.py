@@ -215,7 +215,7 @@ def list_command(session: console.Session, as_json: bool) -> None:
         ]})  # fmt: skip
         return
     for one in stations:
-        line = f"{one.number:5}  since {_day(one.created_ms)}  {counts[one.number]} beacons"
+        line = f"{one.number:5}  since {_day(one.created_ms)}  {console.beacons(counts[one.number])}"
         if one.revocation is not None:
             line += f"  REVOKED {_day(one.revocation.at_ms)}: {one.revocation.reason}"
         click.echo(line)
@@ -254,8 +254,9 @@ def revoke_command(session: console.Session, number: int, reason: str, as_json: 
     what = "Revoked" if done.changed else "Revoked before for that reason, nothing changed:"
     click.echo(f"{console.mark('ok')}  {what} station {number} ({reason})")
     if done.beacons:
-        console.note(f"{console.mark('warn', sys.stderr)}  {done.beacons} beacons of it are in"
-                     " service and marked from now on: replace them.")  # fmt: skip
+        console.note(f"{console.mark('warn', sys.stderr)}  In service, and marked from now on:"
+                     f" {console.beacons(done.beacons)} of it. `fanal list` names them: replace"
+                     " them.")  # fmt: skip
     console.note("Hubs learn of it by a new `fanal hub enrol`.")
 
 
