@@ -3,9 +3,13 @@
 import gc
 import weakref
 from collections.abc import Iterator
+from pathlib import Path
 
 import pytest
 from fanal import heap
+from fanal.hub import recall
+
+from tests.unit.paper_listener import PaperHub
 
 
 @pytest.fixture(autouse=True)
@@ -45,3 +49,18 @@ def test_what_is_new_is_still_collected() -> None:
     for generation in (0, 1, 2):
         gc.collect(generation)
     assert gone() is None
+
+
+@pytest.mark.parametrize("least", [0, 1000])
+def test_a_hub_of_many_beacons_settles_once_it_knows_them(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, least: int
+) -> None:
+    known: list[int] = []
+    monkeypatch.setattr(heap, "settle", lambda: known.append(1))
+    monkeypatch.setattr(recall, "WIDE", least)
+    hub = PaperHub(tmp_path / "hub.db", 3, now_ms=0)
+    with hub.store.reading() as session:
+        mind = recall.recall(session, hub.keys.storage, 0, lambda: None)
+    hub.close()
+    assert len(mind.anchors) == 3
+    assert bool(known) is (least == 0)
