@@ -166,7 +166,8 @@ def _say_restored(done: dict[str, Any], as_json: bool) -> None:
 
     made = datetime.fromtimestamp(done["made_ms"] / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     click.echo(f"{console.mark('ok')}  Restored {done['fleet']} in {done['folder']}:"
-               f" {console.beacons(done['beacons'])}, as of {made}; epoch {done['epoch']}")  # fmt: skip
+               f" {console.beacons(done['beacons'])}, as of {made};"
+               f" epoch {done['epoch']}")  # fmt: skip
     proven = [beacon_name.shown(beacon_id) for beacon_id in done["proven"]]
     if proven:
         click.echo(f"    Proven by the first keys of {', '.join(proven)}")

@@ -141,7 +141,8 @@ def _made(
         count = len(registry.watched())
         choice.ask(
             f"The hub {request.fingerprint} will open what volunteers hear, and follow"
-            f" {console.beacons(count)} of the fleet in {session.fleet_dir}. {_COMPARE if out else ''}",
+            f" {console.beacons(count)} of the fleet in {session.fleet_dir}."
+            f" {_COMPARE if out else ''}",
             "Are the letters the same?" if out else "Shall it?",
             yes,
         )
@@ -179,8 +180,8 @@ def _say_made(made: "Made", request: "Request", out: Path, as_json: bool) -> Non
             "hub": request.fingerprint, "out": out,
         })  # fmt: skip
         return
-    click.echo(f"{console.mark('ok')}  {made.fleet}: {console.beacons(made.beacons)}, {made.revoked}"
-               f" revoked, for the hub {request.fingerprint}: {out}")  # fmt: skip
+    click.echo(f"{console.mark('ok')}  {made.fleet}: {console.beacons(made.beacons)},"
+               f" {made.revoked} revoked, for the hub {request.fingerprint}: {out}")  # fmt: skip
     console.note("Only that hub can open it. There: `fanal hub accept FILE`.")
 
 
@@ -197,8 +198,8 @@ def _say_accepted(done: "Accepted", as_json: bool) -> None:
     if done.unsure:
         warning = console.mark("warn", sys.stderr)
         console.note(f"{warning}  The registry was restored from a backup. What comes from"
-                     f" {console.beacons(done.unsure)} may be a replay, until each shows a newer event: it"
-                     " alarms as ever, and is marked.")  # fmt: skip
+                     f" {console.beacons(done.unsure)} may be a replay, until each shows a newer"
+                     " event: it alarms as ever, and is marked.")  # fmt: skip
     if done.is_outdated:
         warning = console.mark("warn", sys.stderr)
         console.note(f"{warning}  The file comes from a copy of the registry that knows nothing of"

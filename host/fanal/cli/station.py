@@ -215,7 +215,9 @@ def list_command(session: console.Session, as_json: bool) -> None:
         ]})  # fmt: skip
         return
     for one in stations:
-        line = f"{one.number:5}  since {_day(one.created_ms)}  {console.beacons(counts[one.number])}"
+        line = (
+            f"{one.number:5}  since {_day(one.created_ms)}  {console.beacons(counts[one.number])}"
+        )
         if one.revocation is not None:
             line += f"  REVOKED {_day(one.revocation.at_ms)}: {one.revocation.reason}"
         click.echo(line)
