@@ -86,9 +86,8 @@ def import_command(session: console.Session, file: Path, as_json: bool) -> None:
     if as_json:
         console.print_json({"ok": True, **asdict(done), "path": str(done.path)})
         return
-    click.echo(
-        f"{console.mark('ok')}  {console.beacons(done.beacons)}, {done.entries} entries: {done.path}"
-    )
+    what = f"{console.beacons(done.beacons)}, {done.entries} entries"
+    click.echo(f"{console.mark('ok')}  {what}: {done.path}")
     if done.unsigned:
         click.echo(f"{console.mark('warn')}  Nobody signed for {done.unsigned} entries of its log.")
 
