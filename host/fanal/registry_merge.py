@@ -140,7 +140,8 @@ class _Merging:
         if not self._begins(session, self.done.origin):
             raise Clash(
                 f"The log of station {self.done.station} is not the one that was merged before.",
-                "One of the two was altered or restored: compare checkpoints (docs/log.md).",
+                "One was altered, restored or copied to another laptop: compare checkpoints"
+                " (docs/log.md).",
                 code="fork",
             )
         if self.done.unsigned and not self.is_unsigned_fine:

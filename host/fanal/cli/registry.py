@@ -125,7 +125,9 @@ def merge_command(session: console.Session, file: Path, unsigned: bool, as_json:
         console.print_json({"ok": not done.conflicts, "changed": done.is_news, **asdict(done)})
     else:
         news = f"{console.beacons(len(done.added), 'new')}, {len(done.changed)} changed"
-        what = news if done.is_news else "nothing new"
+        what = news if done.added or done.changed else "nothing new"
+        if done.is_news and what != news:
+            what += " but history and log"
         click.echo(f"{console.mark('ok')}  Station {done.station}: {what}")
         for number in done.revoked:
             click.echo(f"{console.mark('warn')}  Station {number} is revoked from now on, by the"
