@@ -75,9 +75,11 @@ def new_officer() -> Officer:
 class Keyring:
     """An unlocked fleet folder. Holds the age identity; its repr shows the folder only."""
 
-    def __init__(self, folder: Path, identity: pyrage.x25519.Identity) -> None:
+    def __init__(self, folder: Path, identity: pyrage.x25519.Identity, opened: bytes = b"") -> None:
+        """opened: the KEY_FILE as it was then, b"" if none is written yet."""
         self.folder = folder
         self._identity = identity
+        self._opened = opened
 
     def __repr__(self) -> str:
         return f"Keyring({str(self.folder)!r})"
@@ -109,8 +111,8 @@ class Keyring:
         """Open the keyring in `folder`. Raises FanalError (no fleet), IntegrityError."""
         file_set.settle(folder)
         path = folder / KEY_FILE
-        identity = opened_key(path, _read(path), passphrase, "fleet")
-        return cls(folder, identity)
+        sealed = _read(path)
+        return cls(folder, opened_key(path, sealed, passphrase, "fleet"), sealed)
 
     @classmethod
     def unlock_by(cls, folder: Path, identity: Path, passphrase: str) -> "Keyring":
@@ -119,7 +121,7 @@ class Keyring:
         passphrase: of that file, if it is sealed by one. Raises FanalError, IntegrityError.
         """
         file_set.settle(folder)
-        _read(folder / KEY_FILE)
+        opened = _read(folder / KEY_FILE)
         path = folder / OFFICERS_FILE
         if not path.exists():
             raise no_officers(folder)
@@ -127,7 +129,8 @@ class Keyring:
         try:
             content = json.loads(pyrage.decrypt(path.read_bytes(), own))
             with _expecting(path):
-                return cls(folder, pyrage.x25519.Identity.from_str(content["identity"]))
+                identity = pyrage.x25519.Identity.from_str(content["identity"])
+                return cls(folder, identity, opened)
         except pyrage.DecryptError:
             raise IntegrityError(
                 f"{identity} does not open this fleet.",
@@ -224,6 +227,8 @@ class Keyring:
         try:
             content = json.loads(pyrage.decrypt(_read(path), [self._identity]))
         except (pyrage.DecryptError, ValueError):
+            if self._opened and _read(self.folder / KEY_FILE) != self._opened:
+                raise _resealed(self.folder) from None
             raise damaged(path) from None
         kind = name.removesuffix(".age")
         if not isinstance(content, dict) or content.get("fanal") != kind:
@@ -253,6 +258,15 @@ def no_officers(folder: Path) -> FanalError:
         f"No officer's key opens {folder}: only its passphrase does.",
         "Add officers with `fanal fleet officers add AGE1...`.",
         code="no_officers",
+    )
+
+
+def _resealed(folder: Path) -> FanalError:
+    # no word of a backup: an old file beside a new key would be the damage
+    return FanalError(
+        f"The keys in {folder} were sealed anew while this command was opening them.",
+        "Run it again.",
+        code="resealed",
     )
 
 

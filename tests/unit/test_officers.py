@@ -94,6 +94,22 @@ def test_who_is_removed_opens_nothing_that_is_there_now(folder, two, tmp_path):
     assert caught.value.code == "no_officer"
 
 
+def test_who_was_opening_it_meanwhile_is_not_sent_to_a_backup(folder, two):
+    """Opening takes two seconds; a file of before beside the key of now would open no more."""
+    officers.add(Keyring.unlock(folder, PASSPHRASE), two[0].recipient)
+    slow, slow_too = Keyring.unlock(folder, PASSPHRASE), two[0].unlock(folder)
+    officers.remove(Keyring.unlock(folder, PASSPHRASE), two[0].recipient, PASSPHRASE)
+    for keyring in (slow, slow_too):
+        for asked in (keyring.officer, keyring.station, keyring.officers):
+            with pytest.raises(FanalError) as caught:
+                asked()
+            assert (caught.value.code, "backup" in caught.value.hint) == ("resealed", False)
+    (folder / "officer.age").write_bytes(b"age-encryption.org/v1\n")
+    with pytest.raises(IntegrityError) as damaged:
+        Keyring.unlock(folder, PASSPHRASE).officer()
+    assert damaged.value.code == "damaged"
+
+
 def test_removing_can_change_the_passphrase(folder, two):
     one, _ = two
     officers.add(Keyring.unlock(folder, PASSPHRASE), one.recipient)
