@@ -37,8 +37,8 @@ Examples:
 def init_command(session: console.Session, passphrase_file: Path | None, as_json: bool) -> None:
     """Create a fleet, its keys and its station 0 on this computer.
 
-    Everything goes into one folder: copy it to a safe place. Without the passphrase nobody can
-    use its keys, and nobody can restore a lost passphrase.
+    Everything goes into one folder; `fanal fleet backup` makes a copy for a safe place. Without the
+    passphrase nobody can use its keys, and nobody can restore a lost passphrase.
     """
     from fanal import fleet, keyring, sealed_work
 
