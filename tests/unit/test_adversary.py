@@ -6,12 +6,15 @@ was done.
 
 import os
 import random
-from collections.abc import Callable, Iterator
+import resource
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from pathlib import Path
 from types import SimpleNamespace
 
 import pytest
 from fanal import deep_search
+from fanal import resolver as resolver_module
 from fanal.believed import believed
 from fanal.cli.sitting import Show, Sitting, as_object
 from fanal.event_keys import EventKeys
@@ -22,22 +25,23 @@ from fanal.listen import Recorder
 from fanal.log_verify import verify
 from fanal.registry import Registry, Reservation
 from fanal.registry_merge import merge
-from fanal.resolver import WIDE, Resolver
+from fanal.resolver import Resolver
 from fanal.schema import BeaconRow, RevocationRow
-from fanal.sighting import Sighting
+from fanal.sighting import Refusal, Sighting, SignatureVerified
 from fanal.watch import Watch
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY
 
-from tests.unit.paper_beacon import T0, PaperBeacon, heard
+from tests.unit.paper_beacon import T0, PaperBeacon, heard, lossy
 from tests.unit.paper_enrolment import hub_keyring
 from tests.unit.paper_fleet import NOW, PaperFleet
 from tests.unit.test_registry_merge import Laptop
 
 HOUR_MS = 3_600_000
+WIDE = 40  # beacons from which on they are in arrays here
 DAY_MS = 24 * HOUR_MS
-SEED, COUNT = (int(part) for part in os.environ.get("FANAL_ADVERSARY", "1,20000").split(","))
+SEED, COUNT = (int(part) for part in os.environ.get("FANAL_ADVERSARY", "1,12000").split(","))
 BEACONS = [PaperBeacon(number) for number in range(1, 6)]
-MEMORY_BYTES = 250_000_000  # for the process, beyond what it had: all tables of a resolver, full
+MEMORY_BYTES = 60_000_000  # all that is bounded in a resolver, full
 
 
 def strangers(count: int) -> Iterator[EventKeys]:
@@ -48,11 +52,17 @@ def strangers(count: int) -> Iterator[EventKeys]:
         yield EventKeys(name, dice.randbytes(32), 1, dice.randbytes(32))
 
 
+def of_fleet(is_wide: bool) -> list[EventKeys]:
+    return [b.first_keys() for b in BEACONS] + list(strangers(WIDE if is_wide else 0))
+
+
 @pytest.fixture(params=["objects", "arrays"])
-def resolver(request: pytest.FixtureRequest) -> Resolver:
-    more = strangers(WIDE) if request.param == "arrays" else ()
-    made = Resolver([*(b.first_keys() for b in BEACONS), *more])
-    assert isinstance(made._watch, Watch) == (request.param == "objects")
+def resolver(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch) -> Resolver:
+    """A resolver of a few beacons, by either table."""
+    monkeypatch.setattr(resolver_module, "WIDE", WIDE)
+    is_wide = request.param == "arrays"
+    made = Resolver(of_fleet(is_wide))
+    assert isinstance(made._watch, Watch) != is_wide
     return made
 
 
@@ -76,17 +86,14 @@ def with_another_tag(payload: bytes) -> bytes:
 # -- identifiers that are echoed
 
 
-@pytest.mark.parametrize("is_wide", [False, True])
 def test_an_echo_ahead_of_a_beacon_does_not_hide_it(
-    is_wide: bool, monkeypatch: pytest.MonkeyPatch
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     monkeypatch.setattr(deep_search, "DEEPEST", 64)
-    of_fleet = [b.first_keys() for b in BEACONS] + list(strangers(WIDE if is_wide else 0))
-    resolver = Resolver(of_fleet)
     genuine = BEACONS[0].alert(43)
     resolver.take(heard(with_another_tag(genuine), T0))
-    for _ in range(46 * len(of_fleet) // 500 + 1):  # as far as the echo, and not to the end
-        assert sightings(resolver.search_deeper(500)) == []
+    for _ in range(46):  # as far as the echo, and not to the end
+        assert sightings(resolver.search_deeper(len(resolver._watch))) == []
     resolver.take(heard(genuine, T0 + 5000))
     assert [s.event for s in sightings(searched(resolver))] == [43]
 
@@ -104,6 +111,165 @@ def test_what_waits_for_a_search_is_bounded() -> None:
     for _ in range(3):
         found += sightings(resolver.search_deeper(256))
     assert [s.event for s in found] == [43]
+
+
+# -- a million packets of nobody, and of somebody who has seen ours
+
+
+def forged(dice: random.Random, genuine: list[bytes]) -> bytes:
+    """One payload that no beacon of ours sent: noise, or noise of our form, or ours spoilt."""
+    kind = dice.randrange(6)
+    if kind == 0:
+        return dice.randbytes(dice.randrange(32))
+    if kind == 1:
+        return b"\x20" + dice.randbytes(8) + dice.randrange(450).to_bytes(2) + dice.randbytes(12)
+    if kind in (2, 3):
+        return bytes([0x28 if kind == 2 else 0x30, dice.randrange(12)]) + dice.randbytes(25)
+    true = bytearray(dice.choice(genuine))
+    if kind == 4:
+        true[dice.randrange(len(true))] ^= 1 << dice.randrange(8)
+        return bytes(true)
+    return bytes(true[:9]) + dice.randbytes(len(true) - 9)
+
+
+def test_a_flood_of_forgeries_shows_nothing_and_hides_nobody(
+    resolver: Resolver, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deep_search, "DEEPEST", 64)
+    dice = random.Random(SEED)
+    genuine = [one.alert(event, age_s) for one in BEACONS for event in (1, 2) for age_s in (0, 2)]
+    genuine += [page for one in BEACONS for page in (*one.pages(1)[:4], one.crumb_page(1, 0))]
+    for one in BEACONS:
+        resolver.take(heard(one.alert(1), T0))
+    memory = []
+    for at in range(COUNT):
+        t_ms = T0 + 60 * at
+        told = resolver.take(heard(forged(dice, genuine), t_ms))
+        assert {type(one) for one in told} == {Refusal}, told
+        if at % (COUNT // 4) == COUNT // 8:
+            number = at // (COUNT // 4)
+            beacon = BEACONS[number]
+            assert sightings(resolver.take(heard(beacon.alert(2), t_ms)))[0].verdict == FRESH
+            signed = [o for page in beacon.pages(2)[:3] for o in resolver.take(heard(page, t_ms))]
+            assert any(isinstance(o, SignatureVerified) for o in signed)
+            # in a minute in which what waits is not full yet, by SPEC 3.4
+            next_ms = t_ms - t_ms % 60_000 + 60_000
+            resolver.take(heard(beacon.alert(43), next_ms))
+            assert [s.event for s in sightings(searched(resolver))] == [43]
+            memory.append(resident_bytes())
+    assert memory[-1] - memory[0] < MEMORY_BYTES
+    for one in BEACONS:
+        newest = 43 if one in BEACONS[:4] else 1
+        beacon_now = resolver._watch.beacon(BEACONS.index(one))
+        assert beacon_now.newest == newest
+    if "FANAL_ADVERSARY" in os.environ:
+        print(f"seed {SEED}: {COUNT} forgeries, {dict(resolver.counts)},"
+              f" {(memory[-1] - memory[0]) // 1000} kB more")  # fmt: skip
+
+
+def resident_bytes() -> int:
+    return int(Path("/proc/self/statm").read_text().split()[1]) * resource.getpagesize()
+
+
+# -- a day that was recorded, and is played again
+
+
+def recorded(dice: random.Random) -> list[tuple[int, bytes]]:
+    """A day of three beacons over a bad air: drills, tests, alerts that go on, pages, crumbs."""
+    day: list[Heard] = []
+    for beacon in BEACONS[:3]:
+        began_ms, event = T0 + dice.randrange(HOUR_MS), 0
+        while began_ms < T0 + 20 * HOUR_MS:
+            event += dice.choice((1, 1, 1, 2, 4))  # some that nobody hears
+            status = dice.choice((0x20, 0x20, 0x30, 0x00, 0x22))
+            frames = beacon.on_air(event, began_ms, 20, status=status)
+            day += lossy(frames, dice.choice((0.3, 0.7)), dice.randrange(1 << 30))
+            day += [heard(beacon.crumb_page(event, i), began_ms + 1000 * i) for i in range(3)]
+            ages_s = range(900, dice.choice((0, 7200)), 600)
+            day += [heard(beacon.alert(event, age_s, status=status, phase=1),
+                          began_ms + 1000 * age_s) for age_s in ages_s]  # fmt: skip
+            began_ms += 1000 * max((20, *ages_s)) + dice.randrange(60_000, 5 * HOUR_MS)
+    return sorted((one.t_ms, one.payload) for one in day)
+
+
+def played(resolver: Resolver, frames: Iterable[tuple[int, bytes]]) -> list:
+    """All that comes of frames, and of a search after each that is nobody's."""
+    found = []
+    for t_ms, payload in frames:
+        found += resolver.take(heard(payload, t_ms))
+        while resolver.has_unsearched:
+            found += resolver.search_deeper(5000)
+    return found
+
+
+def held(resolver: Resolver) -> list:
+    """Where the windows and the event clocks of the beacons stand."""
+    some = [resolver._watch.beacon(place) for place in range(len(BEACONS))]
+    return [
+        (one.newest, sorted((number, event.line.began_ms(), len(event.line.entries()))
+                            for number, event in one.events.items() if event.is_heard))
+        for one in some
+    ]  # fmt: skip
+
+
+def lines_of(found: list) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
+    """What a registry would have written of these."""
+    lines: dict[tuple[str, int], list[tuple[int, int, int]]] = {}
+    for one in sightings(found):
+        line = lines.setdefault((one.beacon_id, one.event), [])
+        for entry in one.left:
+            line.remove(tuple(entry))
+        if one.verdict in (FRESH, LATE):
+            line.append((one.t_ms, one.slot, one.seq))
+    return lines
+
+
+@pytest.mark.parametrize("is_restarted", [False, True])
+def test_a_recorded_day_is_replays_however_it_is_played(
+    resolver: Resolver, is_restarted: bool, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deep_search, "DEEPEST", 16)
+    dice = random.Random(SEED)
+    day = recorded(dice)
+    found = played(resolver, day)
+    assert len({(s.beacon_id, s.event) for s in sightings(found)}) > 10
+    assert any(isinstance(one, SignatureVerified) for one in found)
+    before = held(resolver)
+    if is_restarted:
+        resolver = restarted(resolver, lines_of(found), tmp_path / "index")
+        assert held(resolver) == before
+    shuffled = dice.sample(day, len(day))
+    for play in (
+        [(T0 + 22 * HOUR_MS + (t_ms - T0) // 48, payload) for t_ms, payload in day],
+        [(t_ms + DAY_MS, payload) for t_ms, payload in day],
+        [(T0 + 2 * DAY_MS + 50 * at, payload) for at, (_, payload) in enumerate(shuffled)],
+        [(T0 + 3 * DAY_MS + 3 * (t_ms - T0), payload) for t_ms, payload in day],
+        [(T0 + 7 * DAY_MS + 50 * at, payload) for at, (_, payload) in enumerate(reversed(day))],
+    ):
+        verdicts = Counter(one.verdict for one in sightings(played(resolver, play)))
+        assert set(verdicts) == {REPLAY}
+        assert held(resolver) == before
+    for number, beacon in enumerate(BEACONS[:3]):  # and beside it the beacons themselves
+        event = before[number][0] + 1
+        live = [(T0 + 9 * DAY_MS + 2000 * unit, beacon.alert(event, 2 * unit)) for unit in range(9)]
+        again = [(T0 + 9 * DAY_MS + 7 * at, payload) for at, (_, payload) in enumerate(shuffled)]
+        told = sightings(played(resolver, sorted(live + again)))
+        assert [s.verdict for s in told if (s.beacon_id, s.event) == (beacon.id, event)] == 9 * [
+            FRESH
+        ]
+        assert {s.verdict for s in told if (s.beacon_id, s.event) != (beacon.id, event)} <= {REPLAY}
+
+
+def restarted(
+    resolver: Resolver, lines: dict[tuple[str, int], list[tuple[int, int, int]]], index: Path
+) -> Resolver:
+    """The same beacons in another process: a large table from its file."""
+    is_wide = resolver.save(index, bytes(32))
+    if not is_wide:
+        return Resolver(of_fleet(is_wide), lines)
+    other = Resolver([])
+    assert other.watch_saved(index, bytes(32), of_fleet(is_wide), lines) is None
+    return other
 
 
 # -- two listeners that share a registry
