@@ -1,5 +1,6 @@
 """How a log is shown, whether a registry's or a hub's: what verifying found, entries, a proof."""
 
+import re
 from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -13,6 +14,8 @@ if TYPE_CHECKING:
     from fanal.log_checkpoint import Signed
     from fanal.log_proof import Proof
     from fanal.log_record import Verified
+
+_DIGEST = re.compile(r"(SHA-256 [0-9a-f]{9})[0-9a-f]{55}")
 
 
 def tell_verified(found: "Verified", what: str, as_json: bool) -> None:
@@ -77,7 +80,7 @@ def tell_proof(proof: "Proof", out: Path, as_json: bool) -> None:
 
 
 def tell_entries(entries: list[tuple[int, dict[str, Any]]], as_json: bool) -> None:
-    """Show entries, each with its number, in this computer's time."""
+    """Show entries, each with its number, in this computer's time; a SHA-256 by its beginning."""
     if as_json:
         told = [{"entry": number, **fields} for number, fields in entries]
         console.print_json({"ok": True, "entries": told})
@@ -93,7 +96,8 @@ def tell_entries(entries: list[tuple[int, dict[str, Any]]], as_json: bool) -> No
         table.add_column(heading, no_wrap=heading in ("Entry", "When"), overflow="fold")
     for number, fields in entries:
         who = [fields.get("who", "")] if has_who else []
-        row = (fields["what"], _whose(fields), *who, fields.get("detail", ""))
+        detail = _DIGEST.sub(r"\1…", fields.get("detail", ""))
+        row = (fields["what"], _whose(fields), *who, detail)
         table.add_row(str(number), local_time(fields["at_ms"]), *(Text(_text(one)) for one in row))
     console.out().print(table)
 
