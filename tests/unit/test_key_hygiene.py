@@ -15,6 +15,7 @@ from pathlib import Path
 
 import pyrage
 import pytest
+from fanal.beacon_name import shown
 from fanal.keyring import Keyring
 from fanal.registry import REGISTRY_FILE, Registry, Reservation
 
@@ -163,7 +164,7 @@ def test_no_command_shows_a_key(desk):
     desk.run("office", "fleet", "backup", "--out", "b2", "--shares", "2/3",
              "--words-file", words_file)  # fmt: skip
     told = desk.run("again", "fleet", "restore", "b1", "--backup-passphrase-file", desk.of_backup)
-    assert beacon.id in told
+    assert shown(beacon.id) in told
     told = desk.run("shared", "fleet", "restore", "b2", "--words-file", words_file, "--json")
     assert f'"proven": ["{beacon.id}"]' in told
     secrets = list(before)
