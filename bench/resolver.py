@@ -2,20 +2,18 @@
 
     python bench/resolver.py [--fleets 1000,100000,1000000] [--seed 1] [--packets 60000] [--profile]
 
-Each fleet is a process of its own. Every beacon has been seen at its event 2, so events 1 to 4 are
-in the table: 384 identifiers each, the most that a window of 2 asks for. Times are of the process
-(CPU seconds), not of the wall, so that other programs on the machine count less; the load is
-printed beside. Peers that are not installed are left out by name: `pip install
-'.[bench]'`. Plots need the extra `plot`.
+Each fleet is a process of its own, whose garbage collector is set as a hub's (`fanal.heap`). Every
+beacon has been seen at its event 2, so events 1 to 4 are in the table: 384 identifiers each, the
+most that a window of 2 asks for. Times are of the process (CPU seconds), not of the wall, so that
+other programs on the machine count less; the load is printed beside. Peers that are not installed
+are left out by name: `pip install '.[bench]'`. Plots need the extra `plot`.
 """
 
 import argparse
-import cProfile
 import gc
 import hashlib
 import json
 import os
-import pstats
 import random
 import resource
 import subprocess
@@ -28,7 +26,7 @@ from pathlib import Path
 HERE = Path(__file__).resolve().parent
 sys.path.insert(0, str(HERE.parent))
 
-from fanal import index_file  # noqa: E402
+from fanal import heap, index_file  # noqa: E402
 from fanal.event_keys import EventKeys  # noqa: E402
 from fanal.heard import Heard  # noqa: E402
 from fanal.resolver import Resolver  # noqa: E402
@@ -37,6 +35,7 @@ from fanal_protocol import alert, keys, slot  # noqa: E402
 from fanal_protocol.line import DUPLICATE, FRESH  # noqa: E402
 from resolver_peers import peers  # noqa: E402
 from resolver_plots import draw  # noqa: E402
+from resolver_profile import ALL, first_frames  # noqa: E402
 from surroundings import description  # noqa: E402
 
 RESULTS = HERE / "results"
@@ -158,22 +157,14 @@ class Fleet:
         found.sort(key=lambda heard: heard.t_ms)
         return found
 
-    def rate(self, frames: list[Heard], *, profile: bool = False) -> tuple[float, dict[str, int]]:
+    def rate(self, frames: list[Heard]) -> tuple[float, dict[str, int]]:
         """Return packets per CPU second, and what they were."""
         take, counts = self.resolver.take, self.resolver.counts
         counts.clear()
-        gc.collect()
-        gc.freeze()
-        profiler = cProfile.Profile()
-        if profile:
-            profiler.enable()
+        heap.settle()
         with Timer() as timer:
             for heard in frames:
                 take(heard)
-        if profile:
-            profiler.disable()
-            pstats.Stats(profiler, stream=sys.stderr).sort_stats("tottime").print_stats(25)
-        gc.unfreeze()
         return len(frames) / timer.cpu_s, dict(counts)
 
 
@@ -191,7 +182,7 @@ def measure_fleet(
     row["distinct"], counts = fleet.rate(frames)
     assert counts == {FRESH: len(frames)}, counts
     frames = fleet.frames(packets, SEEN, TIMES, 8000)
-    row["six"], counts = fleet.rate(frames, profile=profile)
+    row["six"], counts = fleet.rate(frames)
     assert counts[FRESH] * TIMES == len(frames), counts
     assert counts[DUPLICATE] == len(frames) - counts[FRESH], counts
     row["again"], counts = fleet.rate(frames)
@@ -204,6 +195,10 @@ def measure_fleet(
                    T0 + 100 * i, "") for i in range(packets // 2)]  # fmt: skip
     row["noise"], counts = fleet.rate(noise)
     assert counts["unknown"] == len(noise), counts
+    if profile:
+        heap.settle()
+        row["profile"] = first_frames(fleet.resolver, lambda: fleet.frames(
+            min(packets // 2, count // 8), SEEN, 1, 0))  # fmt: skip
     row["probe_us"] = _probe_us(fleet)
     row["advance_us"] = _advance_us(fleet)
     with Timer() as timer:
@@ -331,13 +326,20 @@ def report(results: dict[str, object]) -> str:
               for name, one in others.items()]  # fmt: skip
     search = results["deep"]
     assert isinstance(search, dict)
+    parts = []
+    if "profile" in fleets[-1]:
+        steps = fleets[-1]["profile"]
+        rows = [[step, f"{us:.1f}", f"{100 * us / steps[ALL]:.0f} %"]
+                for step, us in steps.items()]  # fmt: skip
+        parts = ["The first frame of a beacon, in the largest fleet:",
+                 table(["step", "us", "share"], rows)]  # fmt: skip
     return "\n\n".join([
         "Packets a second and core:", table(head, speeds),
         "Peers, and how many times theirs six times heard in the largest fleet is:",
         table(["peer", "packets/s", "ours", "what it does"], beside),
         "The table:", table(head, costs),
         f"Deep search, {search['beacons']:,} beacons x {search['events']} events: "
-        f"{search['s']:.1f} s, {search['event_us']:.1f} us an event.",
+        f"{search['s']:.1f} s, {search['event_us']:.1f} us an event.", *parts,
     ])  # fmt: skip
 
 
@@ -350,7 +352,9 @@ def main() -> None:
     parser.add_argument("--one", type=int, help=argparse.SUPPRESS)
     parser.add_argument("--path", type=Path, help=argparse.SUPPRESS)
     parser.add_argument("--read", type=Path, help=argparse.SUPPRESS)
-    parser.add_argument("--profile", action="store_true", help="print where the time goes")
+    parser.add_argument(
+        "--profile", action="store_true", help="print where the time of a first frame goes"
+    )
     arguments = parser.parse_args()
     if arguments.read:
         with Timer() as timer:
