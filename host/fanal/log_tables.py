@@ -7,7 +7,7 @@ log is longer than memory may be.
 from collections.abc import Iterator
 from typing import Any
 
-from sqlalchemy import select
+from sqlalchemy import bindparam, select
 from sqlalchemy.orm import Session
 
 from fanal import log_entry
@@ -32,6 +32,8 @@ _TYPES = {
     "beacon": str, "station": int, "custody": int, "event": int, "sighting": int, "stamp": int,
     "log": str, "size": int, "root": str,
 }  # fmt: skip
+
+_ENTRY = leaves_of(OWN).where(LogLeafRow.number == bindparam("wanted"))
 
 Subject = tuple[str, Any]
 Difference = tuple[int | None, str]
@@ -109,7 +111,7 @@ class Told:
         if number is None:
             yield None, f"{_named(subject)} is in the registry, but not in the log."
             return
-        content = self._session.execute(leaves_of(OWN).where(LogLeafRow.number == number)).one()[1]
+        content = self._session.execute(_ENTRY, {"wanted": number}).one()[1]
         known = log_entry.decode(content)["row"]
         for name in sorted(known.keys() | row.keys()):
             if name not in known:

@@ -37,19 +37,27 @@ EXCEPTIONS = {
 }
 
 
-@pytest.fixture
-def file(tmp_path):
-    """Where a registry lies in which there is everything."""
-    path = tmp_path / "registry.db"
+@pytest.fixture(scope="module")
+def opened(tmp_path_factory):
+    """One registry for all tests: each question that SQL is asked is made up only once."""
+    path = tmp_path_factory.mktemp("edited") / "registry.db"
     path.write_bytes(edited_registry.everything()[0])
-    return path
-
-
-@pytest.fixture
-def registry(file):
-    registry = Registry(file)
+    registry = Registry(path)
     yield registry
     registry.close()
+
+
+@pytest.fixture
+def file(opened):
+    """Where a registry lies in which there is everything."""
+    opened.close()
+    opened.path.write_bytes(edited_registry.everything()[0])
+    return opened.path
+
+
+@pytest.fixture
+def registry(opened, file):
+    return opened
 
 
 def found(registry, *, anchored=True):
@@ -266,12 +274,15 @@ def places(whole):
             *(page + random.randrange(12) for page in random.sample(pages, 10))]  # fmt: skip
 
 
-def outcome(path, registry):
-    """Return 0, 4 or 7 as `fanal log verify` would end. Any other exception is one too many."""
+def outcome(path, registry, *, is_head=True):
+    """Return 0, 4 or 7 as `fanal log verify` would end. Any other exception is one too many.
+
+    is_head: whether what is read when a file is opened may be another: its version, whose it is.
+    """
     registry.close()
     try:
-        with Registry(path):
-            pass  # its version, and whose it is
+        if is_head:
+            Registry(path).close()
         return 4 if verify(registry, [edited_registry.everything()[1]]).findings else 0
     except FanalError as problem:
         return problem.exit_code
@@ -286,7 +297,7 @@ def test_a_byte_anywhere(registry, file):
         changed = bytearray(whole)
         changed[place] ^= 1 << random.randrange(8)
         file.write_bytes(changed)
-        ended = outcome(file, registry)
+        ended = outcome(file, registry, is_head=place < 100)
         if ended not in (0, 4, 7) or (ended == 0 and content(file) != before):
             unnoticed.append((place, ended))
     assert unnoticed == []
