@@ -21,6 +21,9 @@ from fanal.event_keys import EventKeys
 from fanal.heard import Heard
 from fanal.high_water import HighWater
 from fanal.hub import enrolment, enrolment_file
+from fanal.hub.inbox import Inbox, Incoming, Taken
+from fanal.hub.resolving import Resolving
+from fanal.hub.tables import IncidentRow
 from fanal.listen import Recorder
 from fanal.log_verify import verify
 from fanal.registry import Registry, Reservation
@@ -30,10 +33,12 @@ from fanal.schema import BeaconRow, RevocationRow
 from fanal.sighting import Refusal, Sighting, SignatureVerified
 from fanal.watch import Watch
 from fanal_protocol.line import DUPLICATE, FRESH, LATE, REPLAY
+from sqlalchemy import select
 
 from tests.unit.paper_beacon import T0, PaperBeacon, heard, lossy
 from tests.unit.paper_enrolment import hub_keyring
 from tests.unit.paper_fleet import NOW, PaperFleet
+from tests.unit.paper_listener import PaperHub, PaperListener
 from tests.unit.test_registry_merge import Laptop
 
 HOUR_MS = 3_600_000
@@ -270,6 +275,63 @@ def restarted(
     other = Resolver([])
     assert other.watch_saved(index, bytes(32), of_fleet(is_wide), lines) is None
     return other
+
+
+# -- the same day at a hub, from strangers and from its own listeners, who say when it was
+
+
+def test_a_recorded_day_opens_no_incident_at_a_hub(tmp_path: Path) -> None:
+    dice = random.Random(SEED)
+    day = recorded(dice)[:1500]
+    hub = PaperHub(tmp_path / "hub.db", 3)
+    own, stranger = PaperListener(1), PaperListener(2)
+    hub.confirm(own)
+    told: Counter[str] = Counter()
+
+    def resolved(listener: PaperListener, frames: list[tuple[int, bytes]], sent_ms: int) -> None:
+        hub.now_ms = sent_ms
+        for at in range(0, len(frames), 300):
+            some = [heard(payload, t_ms) for t_ms, payload in frames[at : at + 300]]
+            item = Incoming(listener.delivery(sent_ms, [listener.group(some)]), "", sent_ms)
+            assert isinstance(Inbox(hub.store, hub.opener).take([item])[0], Taken)
+        worker = Resolving(hub.store, hub.keys, "one",
+                           changed=lambda _, __, why: told.update([why]))  # fmt: skip
+        while worker.step() or worker.has_more:
+            pass
+
+    def incidents() -> list[tuple]:
+        with hub.store.reading() as session:
+            rows = session.scalars(select(IncidentRow).order_by(IncidentRow.id))
+            return [(one.beacon, one.event, one.kind, one.state, one.is_replay, one.began_ms)
+                    for one in rows]  # fmt: skip
+
+    for at in range(0, len(day), 100):
+        resolved(own, day[at : at + 100], day[min(at + 99, len(day) - 1)][0])
+    before = incidents()
+    assert told["opened"] == len(before) > 3
+    told.clear()
+    base_ms = T0 + 2 * DAY_MS
+    for listener in (stranger, own):
+        shuffled = dice.sample(day, len(day))
+        plays = [
+            [(base_ms - 30_000 + 20 * at, payload) for at, (_, payload) in enumerate(day)],
+            [(base_ms - 30_000 + 20 * at, payload) for at, (_, payload) in enumerate(shuffled)],
+            [(t_ms + HOUR_MS, payload) for t_ms, payload in day],
+        ]
+        if listener is stranger:  # whose word for an earlier time is not taken
+            plays += [
+                [(t_ms - 60_000, payload) for t_ms, payload in day],
+                sorted((dice.randrange(T0, base_ms), payload) for _, payload in day),
+            ]
+        for frames in plays:
+            resolved(listener, frames, base_ms)
+            assert (incidents(), told) == (before, {})
+            base_ms += 60_000
+    newest = max(event for name, event, *_ in before if name == BEACONS[0].id)
+    resolved(stranger, [(base_ms, BEACONS[0].alert(newest + 1))], base_ms)
+    assert told == {"opened": 1}
+    assert incidents()[:-1] == before
+    hub.close()
 
 
 # -- two listeners that share a registry
