@@ -94,7 +94,11 @@ def _is_text(value: bytes) -> bool:
 def _objects(connection: Connection) -> dict[tuple[str, str], str]:
     """Return (kind, name) -> of which table, and how it was made, whatever its spaces."""
     rows = connection.execute(text("SELECT type, name, tbl_name, sql FROM sqlite_master"))
-    return {(row[0], row[1]): f"{row[2]}: {_tidied(row[3] or '')}" for row in rows}
+    # this table too may hold a value of any kind
+    return {
+        (str(kind), str(name)): f"{table}: {_tidied(str(sql or ''))}"
+        for kind, name, table, sql in rows
+    }
 
 
 def _tidied(sql: str) -> str:

@@ -68,10 +68,9 @@ class Signatures:
             return ""
         if signed[OWN] > begun:
             # whoever holds the station's key signed for what came after
-            return (
-                f"{told.size - begun} entries were lost when the registry was restored from a"
-                f" backup (entry {begun})."
-            )
+            lost = told.size - begun
+            what = "1 entry was" if lost == 1 else f"{lost} entries were"
+            return f"{what} lost when the registry was restored from a backup (entry {begun})."
         sentence = (
             f"The registry says that it was restored (entry {begun}), and nobody signed for"
             f" that; {told.size - begun} entries of before are gone."

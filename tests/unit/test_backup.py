@@ -360,7 +360,7 @@ def test_a_restored_log_is_signed_for_and_says_what_was_lost(office, tmp_path):
     assert (done.unsigned, done.epoch) == ("", 1)
     found = verified(new, anchors)
     assert (found.findings, found.logs[0].signed) == ((), found.logs[0].size)
-    assert "were lost when the registry was restored" in found.remarks[0]
+    assert "1 entry was lost when the registry was restored" in found.remarks[0]
 
 
 def test_a_rehearsal_does_not_disturb_what_it_rehearses(office, tmp_path):

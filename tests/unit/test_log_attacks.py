@@ -135,6 +135,10 @@ HIDDEN = {
     "a column of another name": "ALTER TABLE station RENAME COLUMN created_ms TO x;",
     "a rule gone": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET sql = replace(sql,"
     " 'NOT NULL', '') WHERE name = 'revocation';",
+    "a name that is no text": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET name ="
+    " CAST(name AS BLOB) WHERE name = 'one_active_identity_per_mac';",
+    "a kind that is no text": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET type ="
+    " x'ff' WHERE name = 'one_active_identity_per_mac';",
     "another table under a name": "PRAGMA writable_schema = ON; UPDATE sqlite_master SET rootpage ="
     " (SELECT rootpage FROM sqlite_master WHERE name = 'revocation')"
     " WHERE name = 'station_revocation';",
