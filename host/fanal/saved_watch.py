@@ -69,14 +69,21 @@ def _saved_rows(rows: npt.NDArray[np.void]) -> npt.NDArray[np.void]:
 
 def _matched(saved: npt.NDArray[np.bytes_], now: npt.NDArray[np.bytes_]) -> npt.NDArray[np.intp]:
     """Return where each saved id is now. Raises Unusable if one is not, or not once."""
-    order = np.argsort(now, kind="stable")
-    found = np.searchsorted(now, saved, sorter=order)
-    if (found >= len(now)).any():
+    wanted, present = _numbers(saved), _numbers(now)
+    order = np.argsort(present, kind="stable")
+    present = present[order]
+    found = np.searchsorted(present, wanted)
+    if (found >= len(present)).any() or (present[found] != wanted).any():
+        raise Unusable("enrolment")
+    if (present[1:] == present[:-1]).any():
         raise Unusable("enrolment")
     matched: npt.NDArray[np.intp] = order[found]
-    if (now[matched] != saved).any() or len(np.unique(now)) != len(now):
-        raise Unusable("enrolment")
     return matched
+
+
+def _numbers(ids: npt.NDArray[np.bytes_]) -> npt.NDArray[np.uint64]:
+    """Return ids as numbers, which are sorted in a fifth of the time."""
+    return np.ascontiguousarray(ids).view(np.uint64)
 
 
 def _moved(saved: npt.NDArray[np.void], now: npt.NDArray[np.void]) -> list[int]:
