@@ -158,12 +158,18 @@ def _translated(path: Path) -> Iterator[None]:
         ) from problem
     except (DatabaseError, sqlite3.DatabaseError) as problem:
         raise _sentence(path, getattr(problem, "orig", problem)) from problem
+    except UnicodeDecodeError as problem:  # of SQLite's own words, which quote a damaged schema
+        raise _damaged(path) from problem
+
+
+def _damaged(path: Path) -> IntegrityError:
+    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
 
 
 def _sentence(path: Path, problem: object) -> FanalError:
     name = getattr(problem, "sqlite_errorname", "")
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
+        return _damaged(path)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return EnvironmentFault(
             f"{path} is in use by another command.", "Try again in a moment.", code="busy"

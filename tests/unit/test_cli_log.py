@@ -73,6 +73,16 @@ def test_verify_says_where(folder):
     assert (told["ok"], told["findings"][0]["entry"]) == (False, 6)
 
 
+@pytest.mark.parametrize(
+    "script",
+    ["DELETE FROM fleet;", "DROP TABLE fleet;", "UPDATE fleet SET certificate = x'30';",
+     "UPDATE fleet SET station = 'x';", "DROP TABLE log_leaf;"],
+)  # fmt: skip
+def test_a_file_that_says_nothing_of_its_log_is_a_finding_too(folder, script):
+    paper_log.sql(Path_(folder), script)
+    assert answer(folder, "log", "verify", code=4)["findings"]
+
+
 class Path_:
     """What `paper_log.sql` wants: something with a path."""
 

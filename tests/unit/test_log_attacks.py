@@ -314,6 +314,15 @@ def test_a_file_that_was_cut_off(registry, file, share):
     assert outcome(file, registry) == 4
 
 
+def test_a_schema_that_is_no_text(registry, file):
+    """SQLite quotes it in what it complains of."""
+    whole, _ = edited_registry.everything()
+    file.write_bytes(whole.replace(b"CREATE TABLE log_stamp", b"CREATE TABL\xf3 log_stamp"))
+    assert outcome(file, registry) == 4
+    file.write_bytes(whole.replace(b"CREATE TABLE log_stamp", b"CREATE TABLE \xf3og_stamp"))
+    assert outcome(file, registry) == 4
+
+
 def test_pages_exchanged(registry, file):
     whole, _ = edited_registry.everything()
     pages = [whole[at : at + PAGE] for at in range(0, len(whole), PAGE)]

@@ -228,3 +228,22 @@ def test_a_million_leaves_ask_for_few_nodes():
     merkle.consistency(999_999, 1_000_001, read)
     merkle.appended(2**20 - 1, bytes(32), read)
     assert len(asked) < 100
+
+
+@given(st.integers(0, 70), st.integers(0, 70))
+def test_an_edge_grows_as_the_tree_does(begun, more):
+    """From any size on, an edge gives the nodes and the root that the whole tree has."""
+    nodes, frontier = {}, merkle.Frontier()
+
+    def read(*at):
+        return nodes[at]
+
+    for number in range(begun + more):
+        leaf = merkle.leaf_hash(bytes([number]))
+        if number == begun:
+            frontier = merkle.Frontier(begun, read)
+        wanted = merkle.appended(number, leaf, read)
+        assert frontier.append(leaf) == wanted
+        nodes.update({(level, at): found for level, at, found in wanted})
+        assert frontier.root() == merkle.root(number + 1, read)
+    assert merkle.Frontier().root() == merkle.EMPTY_ROOT
