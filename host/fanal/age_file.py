@@ -61,11 +61,16 @@ def open_by_passphrase(sealed: bytes, passphrase: str) -> bytes:
     )
 
 
+def is_age(content: bytes) -> bool:
+    """Say whether a file with this content, or this beginning of it, is an age file."""
+    return content.startswith(_SEALED)
+
+
 def is_sealed(path: Path) -> bool:
     """Say whether an identity file is itself sealed by a passphrase. Raises EnvironmentFault."""
     try:
         with path.open("rb") as file:
-            return file.read(max(map(len, _SEALED))).startswith(_SEALED)
+            return is_age(file.read(max(map(len, _SEALED))))
     except OSError as problem:
         raise _unreadable(path, problem) from None
 
@@ -81,7 +86,7 @@ def identities(path: Path, passphrase: str = "") -> list[Any]:
             content = file.read(_LONGEST)
     except OSError as problem:
         raise _unreadable(path, problem) from None
-    if content.startswith(_SEALED):
+    if is_age(content):
         try:
             content = open_by_passphrase(content, passphrase)
         except pyrage.DecryptError:

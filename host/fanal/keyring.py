@@ -55,11 +55,16 @@ class Officer:
 
 @dataclass(frozen=True)
 class Station:
-    """One station: number 0 to 65535, root F_t (32 bytes), Ed25519 signing seed (32 bytes)."""
+    """One station: number 0 to 65535, root F_t (32 bytes), Ed25519 signing seed (32 bytes).
+
+    office: what its records are sealed to on their way to the officer, "age1..."; "" where the
+    officer's own file is, and where the station joined with an older Fanal.
+    """
 
     number: int
     root: bytes = field(repr=False)
     signing: bytes = field(repr=False)
+    office: str = field(default="", kw_only=True)
 
     @property
     def signing_key(self) -> Ed25519PrivateKey:
@@ -154,7 +159,11 @@ class Keyring:
             number = content["number"]
             if not isinstance(number, int) or not 0 <= number <= 0xFFFF:
                 raise ValueError("station number")
-            return Station(number, secret(content["root"]), secret(content["signing"]))
+            office = content.get("office", "")  # which an older Fanal did not write
+            if not isinstance(office, str):
+                raise ValueError("office")
+            return Station(number, secret(content["root"]), secret(content["signing"]),
+                           office=office)  # fmt: skip
 
     def officers(self) -> tuple[str, ...]:
         """Return the age keys that open this folder beside the passphrase."""
@@ -176,7 +185,7 @@ class Keyring:
     def sealed_station(self, station: Station) -> bytes:
         """Return the content of STATION_FILE."""
         return self.seal(STATION_FILE, number=station.number, root=station.root,
-                         signing=station.signing)  # fmt: skip
+                         signing=station.signing, office=station.office)  # fmt: skip
 
     def sealed_officers(self, recipients: Sequence[str]) -> bytes:
         """Return the content of OFFICERS_FILE: the identity, for those age keys and for itself.
@@ -208,7 +217,7 @@ class Keyring:
             return None
         return plain
 
-    def seal(self, name: str, **content: bytes | int) -> bytes:
+    def seal(self, name: str, **content: bytes | int | str) -> bytes:
         """Return the content of the file `name`, sealed to this folder's identity."""
         kind = name.removesuffix(".age")
         plain = {k: v.hex() if isinstance(v, bytes) else v for k, v in content.items()}

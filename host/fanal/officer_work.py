@@ -116,6 +116,28 @@ def _station_file(wanted: _Wanted) -> bytes:
     return bounded_file.read(Path(wanted["file"]), MOST_BYTES, "a station's file")
 
 
+def _export(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal import anchor, registry_export
+    from fanal.registry import REGISTRY_FILE, Registry
+
+    open_keyring = _unlocked(folder, opener)
+    with Registry(folder / REGISTRY_FILE) as registry:
+        done = registry_export.export_by(
+            open_keyring, registry, Path(wanted["out"]), wanted["form"], is_sealed=wanted["sealed"],
+            is_signed=wanted["signed"], anchors=anchor.default_folder(),
+        )  # fmt: skip
+    return Answer(asdict(done))
+
+
+def _records(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    """Give what a station exported, opened."""
+    from fanal import bounded_file, sealed_records
+    from fanal.registry_copy import MOST_BYTES
+
+    sealed = bounded_file.read(Path(wanted["file"]), MOST_BYTES, "an exported registry")
+    return Answer({}, sealed_records.opened(sealed, _unlocked(folder, opener).officer().root))
+
+
 def _officers(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
     from fanal import officers
 
@@ -163,6 +185,8 @@ WORKS: dict[str, Callable[[Path, Opener, _Wanted], Answer]] = {
     "station create": _station_create,
     "station look": _station_look,
     "station join": _station_join,
+    "export": _export,
+    "records": _records,
     "officers": _officers,
     "backup": _backup,
     "restore": _restore,

@@ -104,6 +104,12 @@ def parse(data: bytes) -> Tables:
         raise _no_export() from None
 
 
+def require_beginning(data: bytes) -> None:
+    """Raise IntegrityError unless what `to_json` or `to_csv` wrote may begin like this."""
+    if not data.startswith((b"{", _HEAD.encode())):
+        raise _no_export()
+
+
 def _no_export() -> IntegrityError:
     return IntegrityError(
         "This is no registry as `fanal registry export` writes it.",

@@ -27,12 +27,7 @@ def import_registry(data: bytes, folder: Path) -> Imported:
     """
     path = folder / REGISTRY_FILE
     beside.clear(path)
-    if path.exists():
-        raise UsageError(
-            f"There is a registry in {folder} already.",
-            "`fanal registry merge` brings a station's records into it.",
-            code="fleet_exists",
-        )
+    require_none(folder)
     tables = registry_copy.parse(data)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with beside.new_folder(path) as place:
@@ -44,6 +39,16 @@ def import_registry(data: bytes, folder: Path) -> Imported:
         made.rename(path)
     sync_folder(folder)
     return Imported(path, beacons, found[0], found[1])
+
+
+def require_none(folder: Path) -> None:
+    """Raise UsageError if there is a registry in `folder`."""
+    if (folder / REGISTRY_FILE).exists():
+        raise UsageError(
+            f"There is a registry in {folder} already.",
+            "`fanal registry merge` brings a station's records into it.",
+            code="fleet_exists",
+        )
 
 
 def require_unaltered(registry: Registry) -> tuple[int, int]:

@@ -148,7 +148,7 @@ class _Merging:
             raise IntegrityError(
                 f"Station {self.done.station} did not sign for {self.done.unsigned} entries of the"
                 " file: anybody may have written them.",
-                "At that laptop run `fanal log checkpoint`, then export again.",
+                "At that laptop run `fanal registry export` again, which signs for them.",
                 code="unsigned",
             )
         whose = known.get(self.done.station)

@@ -14,7 +14,7 @@ from cryptography import x509
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 from fanal_protocol import keys
 
-from fanal import age_file, beside, certificate, file_set, fleet, keyring
+from fanal import age_file, beside, certificate, file_set, fleet, keyring, sealed_records
 from fanal.beacon_record import StationRecord
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.keyring import STATION_FILE, Keyring, Officer, Station, write_private
@@ -110,7 +110,8 @@ def create(
     is_new = registry.add_station(number, certificate.to_der(made))
     der = registry.station_certificate(number)
     content = StationFile(number, keys.station_root(officer.root, number),
-                          certificate.to_der(of_fleet), der)  # fmt: skip
+                          certificate.to_der(of_fleet), der,
+                          office=sealed_records.recipient(officer.root))  # fmt: skip
     sealed = age_file.seal(signed(content, officer.signing_key), recipient)
     return Created(sealed, number, certificate.fleet_name(officer.signing_key.public_key()),
                    fleet_fingerprint(content.fleet_key), is_new)  # fmt: skip
@@ -146,10 +147,12 @@ def join(laptop: Keyring, sealed: bytes, fingerprint: str) -> Offer:
     folder = laptop.folder
     with file_set.alone(folder):
         # read again: whoever seals the folder anew must not leave these keys under the old seal
-        signing, _ = _own(laptop)
+        signing, joined = _own(laptop)
         found = _found(laptop, sealed, signing)
         _keep_registry(folder, found)
-        station = Station(found.number, found.root, signing)
+        # a file of before does not make it forget
+        office = found.office or (joined.office if joined is not None else "")
+        station = Station(found.number, found.root, signing, office=office)
         write_private(folder / STATION_FILE, laptop.sealed_station(station))
         if laptop.station() != station:
             what = f"{folder / STATION_FILE} reads back differently."

@@ -4,7 +4,8 @@
 
 The signature is Ed25519 by the fleet's signing key over "fanal/1 station" and the JSON. All of it
 goes into one age file, since it holds the station's root. No other root and no signing key is in
-it: the station's own was made on the laptop and never leaves it. SPEC 1.1.
+it: the station's own was made on the laptop and never leaves it. It also says what the station's
+records are to be sealed to on their way back, which so is the fleet's word. SPEC 1.1.
 """
 
 import base64
@@ -14,8 +15,8 @@ from dataclasses import dataclass, field
 from cryptography.exceptions import InvalidSignature
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey, Ed25519PublicKey
 
-from fanal import certificate
-from fanal.error import FanalError, IntegrityError
+from fanal import age_file, certificate
+from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.request_line import LETTERS
 from fanal.short_name import short_name
 
@@ -28,12 +29,16 @@ _VERSION = 1
 
 @dataclass(frozen=True)
 class StationFile:
-    """A station as its laptop gets it. root: F_t, 32 bytes; fleet, station: certificates, DER."""
+    """A station as its laptop gets it. root: F_t, 32 bytes; fleet, station: certificates, DER.
+
+    office: what its records are sealed to, "age1..."; "" in a file of an older Fanal.
+    """
 
     number: int
     root: bytes = field(repr=False)
     fleet: bytes
     station: bytes
+    office: str = field(default="", kw_only=True)
 
     @property
     def fleet_key(self) -> bytes:
@@ -51,7 +56,7 @@ def signed(content: StationFile, signing_key: Ed25519PrivateKey) -> bytes:
     text = json.dumps({
         "fanal": "station file", "version": _VERSION, "number": content.number,
         "root": content.root.hex(), "fleet": base64.b64encode(content.fleet).decode(),
-        "station": base64.b64encode(content.station).decode(),
+        "station": base64.b64encode(content.station).decode(), "office": content.office,
     }, separators=(",", ":")).encode("ascii")  # fmt: skip
     return signing_key.sign(_CONTEXT + text) + text
 
@@ -74,8 +79,11 @@ def read(plain: bytes, public_key: bytes) -> StationFile:
         if type(number) is not int or not 0 <= number <= 0xFFFF or len(root) != 32:
             raise ValueError("number or root")
         found = StationFile(number, root, *(base64.b64decode(content[name], validate=True)
-                                            for name in ("fleet", "station")))  # fmt: skip
-    except (ValueError, LookupError, TypeError, AttributeError, RecursionError):
+                                            for name in ("fleet", "station")),
+                            office=content.get("office", ""))  # fmt: skip
+        if found.office != "":
+            age_file.recipient(found.office)
+    except (ValueError, LookupError, TypeError, AttributeError, RecursionError, UsageError):
         raise IntegrityError(
             "The file is no station's, or it is damaged.",
             "Have it made again with `fanal station create`.",

@@ -32,6 +32,7 @@ OWNERS = {
         "age_folder.py",
         "age_file.py",
         "backup_file.py",
+        "sealed_records.py",
         "station.py",
         "envelope.py",
         "hub/keys.py",
