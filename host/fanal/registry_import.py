@@ -26,7 +26,6 @@ def import_registry(data: bytes, folder: Path) -> Imported:
     Raises UsageError, IntegrityError if its log does not say what its tables say.
     """
     path = folder / REGISTRY_FILE
-    beside.clear(path)
     require_none(folder)
     tables = registry_copy.parse(data)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
@@ -43,7 +42,9 @@ def import_registry(data: bytes, folder: Path) -> Imported:
 
 def require_none(folder: Path) -> None:
     """Raise UsageError if there is a registry in `folder`."""
-    if (folder / REGISTRY_FILE).exists():
+    path = folder / REGISTRY_FILE
+    beside.clear(path)
+    if path.exists():
         raise UsageError(
             f"There is a registry in {folder} already.",
             "`fanal registry merge` brings a station's records into it.",

@@ -65,7 +65,11 @@ class Desk:
             (self.safe / name).write_text(f"{text}\n")
         self.keys = {}
         self._start(library, is_real)
-        self._prepare()
+        try:
+            self._prepare()
+        except BaseException:
+            self.stop()
+            raise
         self.at.rename(self.prepared)
         self.fresh()
 
@@ -92,6 +96,7 @@ class Desk:
         return {
             "HOME": str(self.home), "TMPDIR": str(self.tmp),
             "XDG_STATE_HOME": str(self.home / ".local" / "state"), "FANAL_HUB": "hub",
+            "MPLCONFIGDIR": str(self.root / "matplotlib"),
         }  # fmt: skip
 
     def fill(self, word):
@@ -118,8 +123,8 @@ class Desk:
         self.cli("--fleet", "office", "fleet", "officers", "add", self.her, *opens)
         for name in ("office", "north"):
             self.cli("--fleet", name, "log", "checkpoint", *opens)
-        self.cli("--fleet", "north", "registry", "export", "--out", "north.json")
-        self.cli("--fleet", "office", "registry", "export", "--out", "office.json")
+        self.cli("--fleet", "north", "registry", "export", "--out", "north.json", *opens)
+        self.cli("--fleet", "office", "registry", "export", "--out", "office.json", *opens)
         self.cli("--fleet", "office", "fleet", "backup", "--out", "one.backup",
                  "--backup-passphrase-file", self.safe / "of-backup", *opens)  # fmt: skip
         self.cli("--fleet", "office", "fleet", "backup", "--out", "two.backup", "--shares", "2/3",
@@ -196,7 +201,8 @@ class Desk:
         self._environment = {
             "PATH": os.environ["PATH"], **self._places(), "PYTHONPATH": str(HERE / "site"),
             "PYTHONDONTWRITEBYTECODE": "1", "LD_PRELOAD": str(library), "LC_ALL": "C.UTF-8",
-            "MPLCONFIGDIR": str(self.root / "matplotlib"), "FANAL_KILL_PLAN": str(self.plan), "FANAL_KEY_TAPE": str(self.tape),
+            "FANAL_KILL_PLAN": str(self.plan),
+            "FANAL_KEY_TAPE": str(self.tape),
         }  # fmt: skip
         self._launcher = subprocess.Popen(
             [sys.executable, str(HERE / "launcher.py")], stdin=subprocess.PIPE,

@@ -91,6 +91,8 @@ class Whole:
     """What a command leaves that nobody kills."""
 
     def __init__(self, desk, name):
+        if name == "power":
+            desk.run(words_of(desk, name))  # once, Matplotlib makes a list of the fonts
         desk.fresh()
         forget_words(desk)
         self.before = desk.files()

@@ -20,6 +20,7 @@ def _fleet(folder, *words, **more):
 
 
 _LOGGED = {"log_leaf": 1, "log_node": 64}
+_SIGNED = {**_LOGGED, "log_checkpoint": 1}
 _ACTED = {"action": 1, "notice": 1, **_LOGGED}
 
 WRITES = {
@@ -40,11 +41,14 @@ WRITES = {
                              "--out", "s3", "--yes", *OPENS),
     "station join": _fleet("laptop", "station", "join", "laptop.age", "--yes", *OPENS),
     "station revoke": _fleet("office", "station", "revoke", "4", "--reason", "stolen"),
-    "registry export": _fleet("office", "registry", "export", "--out", "out.json", more=_LOGGED),
+    "registry export": _fleet("office", "registry", "export", "--out", "out.json", *OPENS,
+                              more=_SIGNED),
     "registry export --csv": _fleet("office", "registry", "export", "--out", "out.csv", "--format",
-                                    "csv", more=_LOGGED),
+                                    "csv", *OPENS, more=_SIGNED),
+    "registry export --seal": _fleet("north", "registry", "export", "--out", "n.age", *OPENS,
+                                     more=_SIGNED),
     "registry import": _fleet("new", "registry", "import", "office.json"),
-    "registry merge": _fleet("office", "registry", "merge", "north.json"),
+    "registry merge": _fleet("office", "registry", "merge", "north.json", *OPENS),
     "reassign": _fleet("office", "reassign", "FIRST", "--site", "shelter-4", "--place", "hall"),
     "revoke": _fleet("office", "revoke", "FIRST", "--reason", "stolen", "--yes"),
     "retire": _fleet("office", "retire", "FIRST", "--without-board", "--yes"),
