@@ -2,6 +2,7 @@
 
 import io
 import json
+import os
 import re
 import shutil
 import subprocess
@@ -437,6 +438,16 @@ def test_records_that_are_too_large_are_given_up_where_they_are():
     with pytest.raises(UsageError):
         pyrage.decrypt_io(io.BytesIO(sealed), found, [sealed_records._identity(ROOT)])
     assert found.tell() <= 100_000
+
+
+def test_a_sealed_file_comes_from_no_pipe(desk):
+    """It would be read twice."""
+    told = desk.export()
+    end, begin = os.pipe()
+    os.write(begin, Path(told["file"]).read_bytes())
+    os.close(begin)
+    assert desk.merge(f"/dev/fd/{end}", code=2)["error"] == "usage"
+    os.close(end)
 
 
 def test_a_sealed_file_that_is_too_large_asks_for_no_passphrase(desk, monkeypatch):

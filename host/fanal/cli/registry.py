@@ -200,7 +200,7 @@ def merge_command(
 def _read(session: console.Session, file: Path, passphrase_file: Path | None) -> bytes:
     """Return an exported file; a sealed one as it is opened with the fleet's keys."""
     from fanal import age_file, bounded_file, sealed_work
-    from fanal.error import FanalError
+    from fanal.error import FanalError, UsageError
     from fanal.keyring import OFFICER_FILE
     from fanal.registry_copy import MOST_BYTES
 
@@ -213,7 +213,11 @@ def _read(session: console.Session, file: Path, passphrase_file: Path | None) ->
             "Run the command on the officer's computer; check --fleet.",
             code="no_secret",
         )
-    del data
+    del data  # the child reads it itself, and this process needs the room
+    if not file.is_file():
+        raise UsageError(
+            f"{file} is sealed, and no file of its own.", "Save it in a file, and name that."
+        )
     opener = console.read_opener(session, passphrase_file)
     with console.steps() as on_step:
         on_step("Opening the keyring and the file")
