@@ -4,15 +4,14 @@ A registry that is copied back from yesterday is whole in itself. Only something
 knows that there was more: this folder, of the user's own state, or whoever was handed a checkpoint.
 """
 
-import re
 from pathlib import Path
 
 from fanal.checkpoint import MOST_BYTES, parse
 from fanal.error import IntegrityError
+from fanal.log_epoch import Epoch
 from fanal.private_file import write_private
 
 _SUFFIX = ".checkpoint"
-_EPOCH = re.compile("[0-9]{1,9}")
 
 
 def default_folder() -> Path:
@@ -43,10 +42,10 @@ def of_log(folder: Path, origin: str) -> list[str]:
 
 def newest_epoch(folder: Path, origin: str) -> int:
     """Return the highest epoch of that log of which a checkpoint is kept; 0 if there is none."""
-    first = _path(folder, origin.split("/epoch-")[0] + "/epoch-").name.removesuffix(_SUFFIX)
-    told = (path.name.removesuffix(_SUFFIX).removeprefix(first)
-            for path in folder.glob(f"{first}*{_SUFFIX}"))  # fmt: skip
-    return max((int(epoch) for epoch in told if _EPOCH.fullmatch(epoch)), default=0)
+    first = _path(folder, origin.split("/epoch-")[0] + "/").name.removesuffix(_SUFFIX)
+    told = (Epoch.parse(path.name.removesuffix(_SUFFIX).removeprefix(first))
+            for path in folder.glob(f"{first}epoch-*{_SUFFIX}"))  # fmt: skip
+    return max((epoch.number for epoch in told if epoch is not None), default=0)
 
 
 def read(path: Path) -> str:

@@ -14,6 +14,7 @@ from sqlalchemy.orm import Session
 from fanal import log_entry, merkle
 from fanal.certificate import fleet_name, from_der, public_key_of
 from fanal.database import Database
+from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_record import Leaf, Stamp
 from fanal.schema import (
     BeaconRow,
@@ -203,6 +204,8 @@ def told(row: BeaconRow | StationRow | FleetRow) -> dict[str, Any]:
             "station": row.station,
             "created_ms": row.created_ms,
         }
+        if row.branch:  # entries of before there were branches say nothing of one
+            held |= {"branch": row.branch}
         return held | {"certificate": log_entry.digest(row.certificate)}
     revoked = row.revocation
     held = {
@@ -236,20 +239,24 @@ def leaves_of(log: str) -> Select[int, bytes, bytes]:
     )
 
 
-def origin_of(fleet: bytes, station: int, epoch: int = 0) -> str:
+def origin_of(fleet: bytes, station: int, epoch: Epoch = NEVER_RESTORED) -> str:
     """Return the name of a station's log. fleet: its certificate, DER.
 
     A file that was restored from a backup goes on from there, which is another log than the one
     that went on without the restore: so its epoch is in the name.
     """
     key = Ed25519PublicKey.from_public_bytes(public_key_of(from_der(fleet)))
-    restored = f"/epoch-{epoch}" if epoch else ""
-    return f"fanal/{fleet_name(key).split()[-1]}/station-{station}{restored}"
+    return f"fanal/{fleet_name(key).split()[-1]}/station-{station}{epoch.part}"
+
+
+def epoch_of(row: FleetRow) -> Epoch:
+    """Return how often a file came from a backup, and by which restore."""
+    return Epoch(row.epoch, row.branch)
 
 
 def _origin(session: Session) -> str:
     row = session.get_one(FleetRow, 1)
-    return origin_of(row.certificate, row.station, row.epoch)
+    return origin_of(row.certificate, row.station, epoch_of(row))
 
 
 def size_of(session: Session, log: str) -> int:

@@ -4,7 +4,7 @@ Nobody but a station can sign for its log. So its checkpoints find what whoever 
 could hide, and one that lies elsewhere finds an end that was cut off, and an older copy.
 """
 
-from typing import Any
+import re
 
 from sqlalchemy import select
 from sqlalchemy.orm import Session
@@ -12,10 +12,13 @@ from sqlalchemy.orm import Session
 from fanal import certificate
 from fanal.checkpoint import Checkpoint, open_checkpoint, parse
 from fanal.error import IntegrityError
-from fanal.log import OWN, origin_of
+from fanal.log import OWN, epoch_of, origin_of
+from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_findings import Findings
 from fanal.log_tree import Tree
 from fanal.schema import FleetRow, LogCheckpointRow, StationRow
+
+_ORIGIN = re.compile("fanal/[^/]+/station-([0-9]{1,5})(/.*)?")
 
 
 class Signatures:
@@ -44,7 +47,7 @@ class Signatures:
         return signed
 
     def anchor(
-        self, note: str, trees: dict[str, Tree], signed: dict[str, int], restored: dict[int, int]
+        self, note: str, trees: dict[str, Tree], signed: dict[str, int], restored: dict[Epoch, int]
     ) -> str:
         """Check one checkpoint that was kept outside of the file; return a remark, or "".
 
@@ -60,8 +63,8 @@ class Signatures:
             self._found.add("anchor", sentence)
             return ""
         _, epoch = station_of(told.origin)
-        later = [entry for of, entry in restored.items() if of > epoch] if tree.log == OWN else []
-        begun = min(later, default=None)
+        since = (entry for of, entry in restored.items() if not of.leads_to(epoch))
+        begun = min(since, default=None) if tree.log == OWN else None
         if begun is None or told.size <= begun:
             if self._fits(tree, told, 0, "anchor") and begun is None:
                 self._require_kept(tree, told, signed)
@@ -113,9 +116,15 @@ class Signatures:
         is_of = number == self._fleet.station if tree.log == OWN else told.origin == tree.log
         if not is_of:
             raise IntegrityError("It is that of another log.")
-        if tree.log == OWN and epoch > self._fleet.epoch:
+        own = epoch_of(self._fleet)
+        if tree.log == OWN and epoch.number > own.number:
             raise IntegrityError(
-                f"It was signed after a restore (epoch {epoch}), and this file is of before."
+                f"It was signed after a restore (epoch {epoch.number}), and this file is of before."
+            )
+        if tree.log == OWN and not epoch.leads_to(own):
+            raise IntegrityError(
+                f"It was signed in another restored file ({told.origin}), which goes on beside this"
+                " one."
             )
 
     def _fits(self, tree: Tree, told: Checkpoint, after: int, code: str) -> bool:
@@ -139,15 +148,8 @@ class Signatures:
         return False
 
 
-def station_of(origin: str) -> tuple[int | None, int]:
+def station_of(origin: str) -> tuple[int | None, Epoch]:
     """Return (station, epoch) of the origin of a station's log; None if it is none."""
-    parts = origin.split("/")
-    found: list[Any] = []
-    for part, prefix in zip(parts[2:], ("station-", "epoch-"), strict=False):
-        number = part.removeprefix(prefix)
-        if not part.startswith(prefix) or not number.isascii() or not number.isdigit():
-            return None, 0
-        found.append(int(number))
-    if parts[0] != "fanal" or not found or len(parts) > 4:
-        return None, 0
-    return found[0], (found[1] if len(found) > 1 else 0)
+    found = _ORIGIN.fullmatch(origin)
+    epoch = Epoch.parse(found[2] or "") if found else None
+    return (int(found[1]), epoch) if found and epoch is not None else (None, NEVER_RESTORED)

@@ -14,6 +14,7 @@ from fanal import log_entry
 from fanal.beacon_name import shown
 from fanal.error import IntegrityError
 from fanal.log import OWN, REPLAYED, leaves_of, told
+from fanal.log_epoch import Epoch
 from fanal.schema import (
     BeaconRow,
     CustodyRow,
@@ -48,7 +49,7 @@ class Told:
 
     def __init__(self, session: Session) -> None:
         self.merged: dict[str, tuple[int, int, str]] = {}
-        self.restored: dict[int, int] = {}
+        self.restored: dict[Epoch, int] = {}
         self._session = session
         self._newest: dict[Subject, int] = {}
         self._events: set[tuple[str, int]] = set()
@@ -101,7 +102,7 @@ class Told:
         subject, row = _subject(fields), fields["row"]
         self._newest[subject] = number
         if subject == _FLEET and type(row.get("epoch")) is int:
-            self.restored.setdefault(row["epoch"], number)
+            self.restored.setdefault(Epoch(row["epoch"], str(row.get("branch", ""))), number)
         event = row.get("newest_event")
         if fields["what"] == "taken over" and subject[0] == "beacon" and type(event) is int:
             self._before[subject[1]] = event

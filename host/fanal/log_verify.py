@@ -17,7 +17,7 @@ from sqlalchemy.orm import Session
 from fanal import log_entry, log_shape
 from fanal.checkpoint import parse
 from fanal.error import IntegrityError
-from fanal.log import OWN, Log, leaves_of, origin_of
+from fanal.log import OWN, Log, epoch_of, leaves_of, origin_of
 from fanal.log_findings import MOST_FINDINGS, Findings
 from fanal.log_record import Finding, LogState, Verified
 from fanal.log_signed import Signatures, station_of
@@ -70,7 +70,7 @@ class _Examination:
         if fleet is None:
             self.found.add("file", "What the registry says of its log cannot be compared.")
             return self.outcome()
-        own = origin_of(fleet.certificate, fleet.station, fleet.epoch)
+        own = origin_of(fleet.certificate, fleet.station, epoch_of(fleet))
         self.anchors = list(dict.fromkeys([*anchors, *kept(own)]))
         told = Told(self.session)
         trees = {log: self.tree(log, told) for log in self.logs()}
@@ -99,7 +99,7 @@ class _Examination:
         if fleet is None:
             return None
         try:
-            origin_of(fleet.certificate, fleet.station, fleet.epoch)
+            origin_of(fleet.certificate, fleet.station, epoch_of(fleet))
         except IntegrityError as problem:
             self.found.add("table", f"The fleet: {problem.sentence}")
             return None

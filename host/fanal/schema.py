@@ -3,7 +3,7 @@
 from sqlalchemy import CheckConstraint, ForeignKey, Index, String, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column, relationship
 
-SCHEMA_VERSION = 4
+SCHEMA_VERSION = 5
 APPLICATION_ID = 0x46414E4C  # "FANL", so that `file` and we know whose file it is
 
 RESERVED = "reserved"
@@ -21,7 +21,8 @@ class Base(DeclarativeBase):
 class FleetRow(Base):
     """The one fleet of this file. certificate: DER, self-signed.
 
-    epoch: how often the file was restored from a backup. station: whose file this is.
+    epoch: how often the file was restored from a backup, and branch: by which restore (see
+    `log_epoch`). station: whose file this is.
     """
 
     __tablename__ = "fleet"
@@ -32,6 +33,7 @@ class FleetRow(Base):
     created_ms: Mapped[int]
     epoch: Mapped[int] = mapped_column(server_default=text("0"))
     station: Mapped[int] = mapped_column(server_default=text("0"))
+    branch: Mapped[str] = mapped_column(server_default=text("''"))
 
 
 class StationRow(Base):

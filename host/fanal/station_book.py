@@ -11,6 +11,7 @@ from fanal import certificate
 from fanal.beacon_record import Revocation, StationRecord
 from fanal.database import Clash
 from fanal.heard_log import HeardLog
+from fanal.log_epoch import Epoch
 from fanal.schema import BeaconRow, FleetRow, StationRevocationRow, StationRow
 
 RESTORED = "restored"  # in the log
@@ -38,7 +39,8 @@ class StationBook(HeardLog):
         at = book._now_ms()
         with book._writing() as session:
             home = min(stations) if home is None else home
-            row = FleetRow(id=1, certificate=fleet, created_ms=at, epoch=0, station=home)
+            row = FleetRow(id=1, certificate=fleet, created_ms=at, epoch=0, station=home,
+                           branch="")  # fmt: skip
             session.add(row)
             book.enter(session, "log began", at, of=row)
             for number, of_station in sorted(stations.items()):
@@ -60,11 +62,11 @@ class StationBook(HeardLog):
 
         newest: beacon id -> the newest event that something outside of the backup knows of. The
         horizon of every beacon moves to the newest event that is known of it. beyond: an epoch
-        that another restored file has already: a log's name belongs to one.
+        that another restored file has already, as far as anybody here knows.
         """
         with self._writing() as session:
             row, at = session.get_one(FleetRow, 1), self._now_ms()
-            row.epoch = max(row.epoch, beyond) + 1
+            row.epoch, row.branch = Epoch.after(max(row.epoch, beyond))
             self.enter(session, RESTORED, at, of=row, detail=f"epoch {row.epoch}")
             for beacon in session.scalars(select(BeaconRow).order_by(BeaconRow.id)).all():
                 known = (newest or {}).get(beacon.id, 0)

@@ -392,6 +392,44 @@ def test_two_restored_files_have_not_one_name(office, tmp_path):
     assert "after a restore" in first.sentence
 
 
+def test_two_restores_that_do_not_know_of_each_other_are_two_logs(office, tmp_path):
+    signed(office.folder, PASSPHRASE, tmp_path / "anchors")
+    office.back_up()
+    notes = {}
+    for name in ("one", "two"):  # two computers
+        new, anchors = tmp_path / name, tmp_path / f"{name}.anchors"
+        backup.restore(office.out, new, PASSPHRASE, passphrase=OF_BACKUP, anchors=anchors)
+        with Registry(new / REGISTRY_FILE) as registry:
+            registry.revoke(office.beacons[0].id, name)
+        notes[name] = signed(new, PASSPHRASE, anchors)
+        assert verified(new, anchors).findings == ()
+    assert notes["one"].origin != notes["two"].origin
+    with Registry(tmp_path / "two" / REGISTRY_FILE) as registry:
+        assert verify(registry, [notes["two"].note]).findings == ()
+        (told,) = verify(registry, [notes["one"].note]).findings
+        assert (told.code, notes["one"].origin in told.sentence) == ("anchor", True)
+
+
+def test_what_was_signed_in_a_restored_file_that_was_lost_too_is_known_to_be_gone(office, tmp_path):
+    """Restored twice, and of the second file a backup again: the first branch led nowhere."""
+    office.back_up()
+    notes = []
+    for name in ("one", "two"):
+        new = tmp_path / name
+        backup.restore(office.out, new, PASSPHRASE, passphrase=OF_BACKUP)
+        with Registry(new / REGISTRY_FILE) as registry:
+            registry.revoke(office.beacons[0].id, name)
+        notes.append(signed(new, PASSPHRASE, tmp_path / f"{name}.anchors").note)
+    second = tmp_path / "second.backup"
+    made = backup.back_up(Keyring.unlock(new, PASSPHRASE), second, passphrase=OF_BACKUP)
+    backup.finish(made.beside, second)
+    backup.restore(second, tmp_path / "three", PASSPHRASE, passphrase=OF_BACKUP)
+    with Registry(tmp_path / "three" / REGISTRY_FILE) as registry:
+        found = verify(registry, notes)
+        assert (found.findings, len(found.remarks)) == ((), 1)
+        assert "were lost" in found.remarks[0]
+
+
 def test_a_log_that_was_altered_before_the_backup_is_restored_and_not_signed(office, tmp_path):
     with sqlite3.connect(office.folder / REGISTRY_FILE) as file:
         file.execute("DELETE FROM log_leaf WHERE number = 3")

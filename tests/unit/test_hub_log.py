@@ -1,5 +1,6 @@
 """The hub's own log: each thing that is done once in it, and every edit found."""
 
+import re
 import threading
 from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
@@ -429,7 +430,7 @@ def test_an_older_copy_is_seen_from_outside_and_can_go_on(hub, tmp_path):
             signed(store, folder)
         assert (refused.value.code, "--restored" in refused.value.hint) == ("cut", True)
         again = signed(store, folder, is_restored=True)
-        assert again.split("\n")[0].endswith("/epoch-1")
+        assert re.search("/epoch-1-[0-9a-f]{8}$", again.split("\n")[0])
         assert whats(store)[-1] == "restored"
         after = examined(store, lost, again)
         assert (after.findings, len(after.remarks)) == ((), 1)
@@ -443,8 +444,35 @@ def test_an_older_copy_is_seen_from_outside_and_can_go_on(hub, tmp_path):
         assert ("anchor", None) in found(store, again)
         with pytest.raises(IntegrityError):
             signed(store, folder)
-        assert signed(store, folder, is_restored=True).split("\n")[0].endswith("/epoch-2")
+        assert re.search("/epoch-2-[0-9a-f]{8}\n", signed(store, folder, is_restored=True))
         assert examined(store, lost, again).findings == ()
+
+
+def test_a_copy_put_back_on_two_computers_is_two_logs(hub, tmp_path):
+    hub.close()
+    path = tmp_path / "hub.db"
+    yesterday = path.read_bytes()
+    with Store(f"sqlite:///{path}", lambda: T0) as store:
+        actions.acknowledge(store, 3, "duty")
+        lost = signed(store, tmp_path / "a")
+    notes = []
+    for computer in ("one", "two"):  # neither knows of the other
+        path.write_bytes(yesterday)
+        anchor.keep(tmp_path / computer, lost)
+        with Store(f"sqlite:///{path}", lambda: T0) as store:
+            notes.append(signed(store, tmp_path / computer, is_restored=True))
+            actions.acknowledge(store, 3, computer)
+            notes.append(signed(store, tmp_path / computer))
+    first, _, second, _ = (note.split("\n")[0] for note in notes)
+    assert first != second
+    with Store(f"sqlite:///{path}", lambda: T0) as store:
+        assert found(store, *notes[2:]) == []
+        assert found(store, *notes) == [("anchor", None)] * 2
+        told = examined(store, notes[0]).findings[0].sentence
+        assert first in told
+        anchor.keep(tmp_path / "two", notes[1])  # it stands in nobody's way
+        actions.note(store, 3, "two", "found")
+        assert second in signed(store, tmp_path / "two")
 
 
 def test_nobody_can_say_restored_without_the_key(hub, tmp_path):

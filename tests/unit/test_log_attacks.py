@@ -15,6 +15,7 @@ from fanal import log_entry, merkle
 from fanal.error import FanalError
 from fanal.log_verify import verify
 from fanal.registry import Registry
+from fanal.schema import SCHEMA_VERSION
 
 from tests.unit import edited_registry
 from tests.unit.edited_registry import TABLES
@@ -242,7 +243,7 @@ def test_a_station_s_log_that_went_on(registry, file):
     assert [(one.log, one.code) for one in found(registry, anchored=False)] == [(log, "table")]
 
 
-@pytest.mark.parametrize("version", [0, 1, 2, 3, 5, 99])
+@pytest.mark.parametrize("version", [*range(SCHEMA_VERSION), SCHEMA_VERSION + 1, 99])
 def test_another_version(file, version):
     """One that says that it is older would be brought up to date: its tables are there already."""
     with closing(sqlite3.connect(file)) as connection:
@@ -258,6 +259,7 @@ def test_an_older_file_made_of_it_begins_another_log(file, tmp_path):
             "DROP TABLE log_leaf; DROP TABLE log_node; DROP TABLE log_checkpoint;"
             "DROP TABLE log_stamp; DROP TABLE station_revocation;"
             "ALTER TABLE fleet DROP COLUMN epoch; ALTER TABLE fleet DROP COLUMN station;"
+            "ALTER TABLE fleet DROP COLUMN branch;"
             "ALTER TABLE beacon DROP COLUMN horizon; DELETE FROM revocation;"
             "PRAGMA user_version = 3;"
         )

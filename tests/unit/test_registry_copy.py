@@ -12,7 +12,7 @@ from fanal.log_verify import verify
 from fanal.registry import Registry
 from fanal.registry_copy import CSV, JSON, export, parse, to_csv, to_json
 from fanal.registry_import import import_registry
-from fanal.schema import Base
+from fanal.schema import SCHEMA_VERSION, Base
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -176,19 +176,20 @@ def replaced(whole, name, value):
 
 @given(
     st.binary(max_size=200)
-    | st.text(max_size=200).map(lambda text: f"fanal_registry_4{text}".encode())
+    | st.text(max_size=200).map(lambda text: f"fanal_registry_{SCHEMA_VERSION}{text}".encode())
 )
 def test_any_bytes_are_no_export(data):
     with pytest.raises(FanalError):
         parse(data)
 
 
-@pytest.mark.parametrize(("schema", "code"), [(5, "newer"), (3, "older")])
-def test_an_export_of_another_version(fleet, schema, code):
+@pytest.mark.parametrize(("ahead", "code"), [(1, "newer"), (-1, "older")])
+def test_an_export_of_another_version(fleet, ahead, code):
+    other = b"%d" % (SCHEMA_VERSION + ahead)
     for form in FORMS:
         data = export(fleet.registry, form)
-        for old in (b'"schema": 4', b"fanal_registry_4"):
-            data = data.replace(old, old.replace(b"4", b"%d" % schema), 1)
+        for head in (b'"schema": ', b"fanal_registry_"):
+            data = data.replace(head + b"%d" % SCHEMA_VERSION, head + other, 1)
         with pytest.raises(EnvironmentFault) as caught:
             parse(data)
         assert caught.value.code == code

@@ -1,10 +1,12 @@
 """A registry of an older Fanal: what was in it stays, and a crash in the middle costs nothing."""
 
+import json
 import os
 import sqlite3
 import subprocess
 import sys
 import threading
+from contextlib import closing
 from pathlib import Path
 
 import pytest
@@ -12,9 +14,12 @@ import sqlalchemy as sa
 from alembic import op
 from fanal import database, log_entry, schema, upgrade
 from fanal.error import EnvironmentFault, IntegrityError
+from fanal.log_checkpoint import checkpoint
+from fanal.log_verify import verify
 from fanal.registry import RETIRED, VERIFIED, Registry
 
 from tests.unit.paper_fleet import PaperFleet
+from tests.unit.paper_log import rehashed
 
 NEW = schema.SCHEMA_VERSION
 HERE = Path(__file__).parent
@@ -259,3 +264,26 @@ def test_the_log_of_an_older_file_begins_with_what_is_there(old):
     assert taken == {"AAAAAAAA": "verified", "BBBBBBBB": "retired", "CCCCCCCC": "reserved"}
     lines = [e for e in entries if "custody" in e]
     assert len(lines) == sum(len(history) for history in histories)
+
+
+def test_a_file_that_was_restored_before_there_were_branches_keeps_its_name(tmp_path):
+    fleet = PaperFleet(tmp_path)
+    fleet.registry.raise_epoch()
+    fleet.registry.close()
+    with closing(sqlite3.connect(fleet.path)) as connection:
+        of = "FROM log_leaf ORDER BY number DESC LIMIT 1"
+        number, content = connection.execute(f"SELECT number, content {of}").fetchone()
+        told = json.loads(content)
+        del told["row"]["branch"]
+        content = json.dumps(told, sort_keys=True, separators=(",", ":")).encode()
+        connection.execute("UPDATE log_leaf SET content = ? WHERE number = ?", (content, number))
+        connection.execute("ALTER TABLE fleet DROP COLUMN branch")
+        connection.execute("PRAGMA user_version = 4")
+        connection.commit()
+    rehashed(fleet)
+    with Registry(fleet.path) as registry:
+        assert registry.origin().endswith("/station-0/epoch-1")
+        note = checkpoint(registry, fleet.station, None).note
+        assert verify(registry, [note]).findings == ()
+        assert registry.raise_epoch() == 2
+        assert verify(registry).findings == ()

@@ -2,8 +2,8 @@
 
 The name of the log holds the fleet's and the log key's: a fleet may have several hubs. A hub whose
 folder was copied back from a backup goes on from there, which is another log than the one that was
-lost: so how often that happened, its *epoch*, is in the name. A hub without a fleet has no name
-yet; what it enters is signed for later.
+lost: so how often that happened, its *epoch*, is in the name (`log_epoch`). A hub without a fleet
+has no name yet; what it enters is signed for later.
 """
 
 from dataclasses import dataclass
@@ -21,6 +21,7 @@ from fanal.hub import hub_log
 from fanal.hub.new_rows import insert_new
 from fanal.hub.tables import FleetRow, LogCheckpointRow, MetaRow
 from fanal.log_checkpoint import Signed
+from fanal.log_epoch import NEVER_RESTORED, Epoch
 
 if TYPE_CHECKING:
     from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
@@ -30,7 +31,7 @@ if TYPE_CHECKING:
 
 # where the service of `fanal hub unit` keeps the newest, which may write to no home
 SERVICE_STATE = Path("/var/lib/fanal-hub")
-_EPOCH = "log_epoch"  # a key of `MetaRow`
+_EPOCH, _BRANCH = "log_epoch", "log_branch"  # keys of `MetaRow`
 _NO_FLEET = ("This hub has no fleet yet, and so its log has no name to sign for.",
              "Accept the officer's file first: `fanal hub accept FILE`.")  # fmt: skip
 
@@ -40,7 +41,7 @@ class Head:
     """The log as it is: its name, how many entries it has, their root (32 bytes), newest note."""
 
     fleet: FleetRow
-    epoch: int
+    epoch: Epoch
     origin: str
     size: int
     root: bytes
@@ -85,7 +86,7 @@ def checkpoint(
         if lost is None:
             raise FanalError("Nothing of the log is lost: it goes on as it is.",
                              "Sign without --restored.", code="not_restored")  # fmt: skip
-        _begin_again(store, lost[0], epoch_in(lost[0].origin, found.fleet) or 0)
+        _begin_again(store, lost[0], epoch_in(lost[0].origin, found.fleet) or NEVER_RESTORED)
         found = head(store)
     elif lost is not None:
         raise lost[1]
@@ -117,28 +118,25 @@ def head(store: "Store") -> Head:
         return Head(fleet, epoch, origin, size, merkle.root(size, hub_log.reader(session)), newest)
 
 
-def origin_of(fleet: FleetRow, epoch: int) -> str:
+def origin_of(fleet: FleetRow, epoch: Epoch) -> str:
     """Return the name of a hub's log: "fanal/", the fleet's name, "/hub-", that of the log key."""
     of_fleet = Ed25519PublicKey.from_public_bytes(_key_in(fleet.certificate))
     own = sha256(_key_in(fleet.log_certificate)).hexdigest()[:8]
-    restored = f"/epoch-{epoch}" if epoch else ""
-    return f"fanal/{certificate.fleet_name(of_fleet).split()[-1]}/hub-{own}{restored}"
+    return f"fanal/{certificate.fleet_name(of_fleet).split()[-1]}/hub-{own}{epoch.part}"
 
 
-def epoch_in(origin: str, fleet: FleetRow) -> int | None:
+def epoch_in(origin: str, fleet: FleetRow) -> Epoch | None:
     """Return of which epoch of this hub's log a name is, None if of none."""
-    own = origin_of(fleet, 0)
-    number = origin.removeprefix(f"{own}/epoch-")
-    if origin == own:
-        return 0
-    is_number = number != origin and number.isascii() and number.isdigit() and len(number) < 10
-    return int(number) if is_number and origin == origin_of(fleet, int(number)) else None
+    own = origin_of(fleet, NEVER_RESTORED)
+    return Epoch.parse(origin.removeprefix(own)) if origin.startswith(own) else None
 
 
-def epoch_of(session: "Session") -> int:
-    """Return how often the hub went on from a backup."""
-    row = session.get(MetaRow, _EPOCH)
-    return 0 if row is None else row.value
+def epoch_of(session: "Session") -> Epoch:
+    """Return how often, and by which restore, the hub went on from a backup."""
+    number, branch = session.get(MetaRow, _EPOCH), session.get(MetaRow, _BRANCH)
+    if number is None:
+        return NEVER_RESTORED
+    return Epoch(number.value, "" if branch is None else f"{branch.value & 0xFFFFFFFF:08x}")
 
 
 def _origin(store: "Store", key: "Ed25519PrivateKey") -> str:
@@ -163,12 +161,13 @@ def _lost(
     public_key = key.public_key().public_bytes_raw()
     signed = [*notes, *([found.signed] if found.signed else [])]
     epochs = [(epoch_in(parse(note).origin, found.fleet), note) for note in signed]
-    for epoch, note in sorted(((of or 0, note) for of, note in epochs if of is not None),
-                              reverse=True):  # fmt: skip
-        if epoch < found.epoch:
+    for epoch, note in sorted(((of, note) for of, note in epochs if of is not None), reverse=True):
+        if epoch.number < found.epoch.number:
             break  # those ended when the hub went on from a backup
+        if epoch.number == found.epoch.number and epoch != found.epoch:
+            continue  # of another copy, which goes on beside this one
         earlier = open_checkpoint(note, public_key)
-        if epoch > found.epoch or earlier.size > found.size:
+        if epoch != found.epoch or earlier.size > found.size:
             return earlier, IntegrityError(
                 f"The hub has {found.size} entries in its log, and one that was signed had"
                 f" {earlier.size}: it is an older copy, or its end was cut off.",
@@ -187,13 +186,16 @@ def _lost(
     return None
 
 
-def _begin_again(store: "Store", lost: Checkpoint, epoch: int) -> None:
+def _begin_again(store: "Store", lost: Checkpoint, ended: Epoch) -> None:
     """Let the log go on under its next name, and say in it what of the last one is not here."""
     with store.writing() as session:
-        epoch = max(epoch, epoch_of(session)) + 1
-        session.merge(MetaRow(key=_EPOCH, value=epoch))
+        epoch = Epoch.after(max(ended, epoch_of(session)).number)
+        branch = int.from_bytes(bytes.fromhex(epoch.branch), signed=True)  # as a column has it
+        session.merge(MetaRow(key=_EPOCH, value=epoch.number))
+        session.merge(MetaRow(key=_BRANCH, value=branch))
         hub_log.enter(
-            session, hub_log.RESTORED, store.now_ms(), who=hub_log.COMMAND_LINE, epoch=epoch,
+            session, hub_log.RESTORED, store.now_ms(), who=hub_log.COMMAND_LINE,
+            epoch=epoch.number, branch=epoch.branch,
             detail=f"{lost.size} entries of {lost.origin} had been signed for",
         )  # fmt: skip
 

@@ -17,6 +17,7 @@ from fanal.hub.tables import (
     SiteRow,
     UserRow,
 )
+from fanal.log_epoch import Epoch
 from fanal.printable import printable
 
 Subject = tuple[str, Any]
@@ -36,7 +37,7 @@ class Told:
     rows: dict[Subject, tuple[int, dict[str, Any]]] = field(default_factory=dict)
     lines: dict[int, tuple[int, tuple[Any, ...]]] = field(default_factory=dict)
     revoked: dict[str, int] = field(default_factory=dict)
-    restored: dict[int, int] = field(default_factory=dict)
+    restored: dict[Epoch, int] = field(default_factory=dict)
 
     def take(self, number: int, fields: dict[str, Any]) -> None:
         """Learn what entry `number` says; of which kinds its values are is looked at here."""
@@ -50,7 +51,7 @@ class Told:
         if fields["what"] == hub_log.ENROLLED and isinstance(fields.get("revoked"), list):
             self.revoked |= {str(name): number for name in fields["revoked"]}
         if fields["what"] == hub_log.RESTORED and type(epoch := fields.get("epoch")) is int:
-            self.restored.setdefault(epoch, number)
+            self.restored.setdefault(Epoch(epoch, str(fields.get("branch", ""))), number)
 
     def differences(self, session: Session) -> Iterator[tuple[int | None, str]]:
         """Give (entry, sentence) for everything in the tables that is not as the log tells."""

@@ -32,6 +32,7 @@ from fanal.hub.tables import (
     SiteRow,
     UserRow,
 )
+from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_findings import Findings
 from fanal.log_record import Leaf, LogState, Verified
 from fanal.log_tree import Tree, compared
@@ -73,7 +74,7 @@ class _Examination:
         tree = self.tree(notes)
         for entry, sentence in self.told.differences(self.session):
             self.found.add("table", sentence, entry=entry)
-        if epoch_of(self.session) != max(self.told.restored, default=0):
+        if epoch_of(self.session) != max(self.told.restored, default=NEVER_RESTORED):
             self.found.add("table", "The log does not say how often the hub was restored.")
         signed = self.covered(tree)
         if signed < tree.size:
@@ -154,7 +155,7 @@ class _Examination:
                 signed = told.size
         return signed
 
-    def opened(self, note: str) -> tuple[Checkpoint, int]:
+    def opened(self, note: str) -> tuple[Checkpoint, Epoch]:
         """Return a checkpoint of this log, and of which epoch it is. Raises IntegrityError."""
         told = parse(note)
         if self.fleet is None:
@@ -163,8 +164,14 @@ class _Examination:
         if epoch is None:
             raise IntegrityError("It is that of another hub.")
         opened = open_checkpoint(note, self.log_key)
-        if epoch > epoch_of(self.session):
+        own = epoch_of(self.session)
+        if epoch.number > own.number:
             raise IntegrityError("It was signed after a restore, and this database is of before.")
+        if not epoch.leads_to(own):
+            raise IntegrityError(
+                f"It was signed in another restored copy ({told.origin}), which goes on beside this"
+                " one."
+            )
         return opened, epoch
 
     def anchor(self, tree: Tree, note: str, signed: int) -> None:
@@ -174,7 +181,8 @@ class _Examination:
         except IntegrityError as problem:
             self.found.add("anchor", f"A checkpoint kept elsewhere is not good: {problem.sentence}")
             return
-        begun = min((at for of, at in self.told.restored.items() if of > epoch), default=None)
+        since = (at for of, at in self.told.restored.items() if not of.leads_to(epoch))
+        begun = min(since, default=None)
         if begun is None or told.size <= begun:
             self.fits(tree, told, 0, "anchor")
         elif signed > begun:  # whoever holds the log key signed for what came after
