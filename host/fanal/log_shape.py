@@ -79,6 +79,19 @@ def strange_values(session: Session, tables: Iterable[Table] = ()) -> Iterator[s
                     yield f"Of table {table.name}, column {column.name}, a value is no text."
 
 
+def texts_for_bytes(session: Session) -> Iterator[str]:
+    """Give a sentence for each column of `AS_THEY_ARE` in which something is no bytes.
+
+    What it says may be the same: it can be compared, but not everything that reads it can.
+    """
+    for name in AS_THEY_ARE:
+        table, _, column = name.partition(".")
+        held = Base.metadata.tables[table].columns[column]
+        asked = select(func.count()).where(func.typeof(held) != "blob")
+        if count := session.scalar(asked):
+            yield f"Of table {table}, column {column}, {count} values are no bytes."
+
+
 def _streamed(asked: Select[bytes]) -> Select[bytes]:
     return asked.execution_options(yield_per=1000)
 

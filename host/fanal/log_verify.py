@@ -74,6 +74,8 @@ class _Examination:
         self.anchors = list(dict.fromkeys([*anchors, *kept(own)]))
         told = Told(self.session)
         trees = {log: self.tree(log, told) for log in self.logs()}
+        for sentence in log_shape.texts_for_bytes(self.session):
+            self.found.add("table", sentence)
         for entry, sentence in told.differences():
             self.found.add("table", sentence, OWN, entry)
         self.require_merged(trees, told, fleet)

@@ -165,6 +165,8 @@ HIDDEN = {
     "all timestamps gone": "DELETE FROM log_stamp;",
     "the newest checkpoint gone": "DELETE FROM log_checkpoint WHERE log = '' AND size ="
     " (SELECT max(size) FROM log_checkpoint WHERE log = '');",
+    "text for bytes": "UPDATE log_node SET hash = CAST(hash AS TEXT) WHERE level = 1;",
+    "text for an entry": "UPDATE log_leaf SET content = CAST(content AS TEXT) WHERE number = 3;",
     "nonsense for an entry": "UPDATE log_leaf SET content = x'7b7d', hash = x'' WHERE number = 9;",
 }
 
