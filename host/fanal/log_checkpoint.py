@@ -10,12 +10,12 @@ with the byte 0x30, so neither can be taken for the other.
 from dataclasses import dataclass
 from pathlib import Path
 
-from fanal import anchor, certificate, merkle
+from fanal import anchor, merkle
 from fanal.checkpoint import Checkpoint, open_checkpoint, parse, sign_checkpoint
-from fanal.database import Clash
 from fanal.error import FanalError, IntegrityError
 from fanal.keyring import Station
 from fanal.log_verify import verify
+from fanal.own_station import require_own
 from fanal.registry import Registry
 
 _AT_ONCE = 10_000  # entries
@@ -41,7 +41,7 @@ def checkpoint(
     Raises IntegrityError if an earlier checkpoint, in the registry or outside, covers something
     that the log does not begin with: nothing is signed then, since nobody could tell which is true.
     """
-    public_key = _require_own(registry, station)
+    public_key = require_own(registry, station)
     origin, size, root = registry.head()
     earlier = [note for note in registry.checkpoints() if parse(note).origin == origin]
     kept = None if anchors is None else anchor.newest(anchors, origin)
@@ -75,19 +75,6 @@ def checkpoint_or_why(registry: Registry, station: Station, anchors: Path | None
     except OSError as problem:
         return f"The newest checkpoint was not kept in {anchors}: {problem.strerror}."
     return ""
-
-
-def _require_own(registry: Registry, station: Station) -> bytes:
-    """Return the station's public key, 32 bytes. Raises Clash unless the registry is its own."""
-    public_key = station.signing_key.public_key().public_bytes_raw()
-    held = certificate.from_der(registry.station_certificate(station.number))
-    if certificate.public_key_of(held) != public_key or registry.home() != station.number:
-        raise Clash(
-            "This registry is that of another station.",
-            "Keyring and registry come from different folders: check --fleet.",
-            code="other_station",
-        )
-    return public_key
 
 
 def _require_beginning(registry: Registry, earlier: Checkpoint, size: int) -> None:

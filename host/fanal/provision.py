@@ -26,6 +26,7 @@ from fanal.error import (
 )
 from fanal.identity import identified
 from fanal.keyring import Station
+from fanal.own_station import require_own
 from fanal.registry import PROVISIONED, VERIFIED, Registry, Reservation
 from fanal.status import Board, Status, read_status
 from fanal.whereabouts import require_place, require_site
@@ -97,9 +98,11 @@ def provision(
 ) -> Provisioned:
     """Make, prove, reserve, write, read back, configure, certify, register; in this order.
 
-    Raises Clash (the registry contradicts), BoardRefused, BoardLost, IntegrityError,
-    ReadBackError; run it again after any of them. on_step: told what is about to happen.
+    Raises Clash (the registry contradicts, or is another station's), BoardRefused, BoardLost,
+    IntegrityError, ReadBackError; run it again after any of them. on_step: told what is about to
+    happen.
     """
+    require_own(registry, station)  # a mixed-up folder is told before any board is written to
     on_step("Reading the board")
     if request.beacon is not None:
         require_attached(read_status(board), request.beacon)

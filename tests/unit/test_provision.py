@@ -8,10 +8,11 @@ from fanal.beacon_name import shown
 from fanal.error import BoardLost, FanalError, IntegrityError, ReadBackError
 from fanal.provision import Request, provision
 from fanal.registry import PROVISIONED, RESERVED, RETIRED, Clash
+from fanal.schema import StationRow
 from fanal_protocol import keys
 
 from tests.unit.paper_board import Fuse, Fused, PaperBoard
-from tests.unit.paper_fleet import NOW, PaperFleet
+from tests.unit.paper_fleet import NOW, PaperFleet, officer
 
 REQUEST = Request("shelter-3", "room 12", "carried", {"hold_ms": 2000})
 
@@ -250,13 +251,29 @@ def test_a_lost_registry_is_rebuilt_while_the_first_key_is_there(fleet, tmp_path
     empty.registry.close()
 
 
-def test_a_registry_of_another_fleet_certifies_nothing(fleet, tmp_path):
+def test_a_registry_of_another_fleet_certifies_nothing_and_the_board_is_left_alone(fleet, tmp_path):
     other = PaperFleet(tmp_path, 8)
-    with pytest.raises(IntegrityError) as caught:
-        run(PaperBoard(), other, station=fleet.station)
-    assert caught.value.code == "chain"
-    assert other.registry.beacons()[0].certificate is None
+    board = PaperBoard()
+    with pytest.raises(Clash) as caught:
+        run(board, other, station=fleet.station)
+    assert caught.value.code == "other_station"
+    assert (other.registry.beacons(), board.public_key, board.key_writes) == ([], None, [])
     other.registry.close()
+
+
+def test_a_station_that_the_fleet_of_the_registry_did_not_certify_writes_no_key(fleet):
+    """Its row was replaced: key and certificate are of one folder, the fleet of another."""
+    with fleet.registry.change() as session:
+        row = session.get_one(StationRow, 0)
+        row.certificate = certificate.to_der(certificate.for_station(
+            0, fleet.station.signing_key.public_key(),
+            certificate.for_fleet(officer(50).signing_key, NOW), officer(50).signing_key, NOW,
+        ))  # fmt: skip
+    board = PaperBoard()
+    with pytest.raises(IntegrityError) as caught:
+        run(board, fleet)
+    assert caught.value.code == "chain"
+    assert (fleet.registry.beacons(), board.public_key, board.key_writes) == ([], None, [])
 
 
 def test_a_beacon_that_forgot_its_key_does_not_get_it_again(fleet):

@@ -165,11 +165,16 @@ def _give_up(fleet_dir: Path, name: str | None, row: int, as_json: bool) -> None
 
 def _station(session: console.Session, passphrase_file: Path | None) -> "Station":
     from fanal import unlocking
+    from fanal.own_station import require_own
+    from fanal.registry import REGISTRY_FILE, Registry
 
     opener = console.read_opener(session, passphrase_file)
     with console.steps() as on_step:
         on_step("Opening the keyring")
-        return unlocking.station(session.fleet_dir, opener)
+        station = unlocking.station(session.fleet_dir, opener)
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        require_own(registry, station)
+    return station
 
 
 def _sign(path: Path, station: "Station") -> None:
