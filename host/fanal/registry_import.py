@@ -41,7 +41,7 @@ def import_registry(data: bytes, folder: Path) -> Imported:
 
 
 def require_none(folder: Path) -> None:
-    """Raise UsageError if there is a registry in `folder`."""
+    """Raise UsageError if there is a registry in `folder`; what killed ones left there goes."""
     path = folder / REGISTRY_FILE
     beside.clear(path)
     if path.exists():

@@ -18,6 +18,7 @@ import pytest
 from fanal.beacon_name import shown
 from fanal.keyring import Keyring
 from fanal.registry import REGISTRY_FILE, Registry, Reservation
+from fanal_protocol.crypto import kdf
 
 from tests.unit import quick_passphrase
 from tests.unit.open_secrets import in_bytes, in_tree, of_keyring
@@ -150,6 +151,8 @@ def test_no_command_shows_a_key(desk):
     line = desk.run("laptop", "station", "request")
     desk.run("office", "station", "create", "--to", line, "--number", 3, "--out", "s3", "--yes")
     desk.run("laptop", "station", "join", "s3", "--yes")
+    desk.run("laptop", "registry", "export", "--out", "records")
+    desk.run("office", "registry", "merge", "records")
     her = pyrage.x25519.Identity.generate()
     (desk.safe / "her.txt").write_text(f"{her}\n")
     before = of_keyring(desk.unlock("office"))
@@ -170,6 +173,7 @@ def test_no_command_shows_a_key(desk):
     secrets = list(before)
     for folder in ("office", "laptop", "again", "shared"):
         secrets += of_keyring(desk.unlock(folder))
+    secrets.append(kdf(desk.unlock("office").officer().root, b"fanal/1 records", 32))
     shares = [line.encode() for line in words_file.read_text().splitlines()]
     assert words_file.stat().st_mode & 0o777 == 0o600
     desk.require_clean(*secrets, *shares, *(b" ".join(s.split()[4:8]) for s in shares))
