@@ -11,7 +11,8 @@ MOST_EVENT = 1_000_000  # of a beacon's life; whoever resolves has to count up t
 class Reservation:
     """An identity about to be given. public_key: 32 bytes.
 
-    mac: "aa:bb:cc:dd:ee:ff", or None for a board that has none."""
+    mac: "aa:bb:cc:dd:ee:ff", or None for a board that has none. begun: how many events it had by
+    its own word, 0 to MOST_EVENT."""
 
     beacon_id: str
     public_key: bytes
@@ -21,6 +22,7 @@ class Reservation:
     site: str
     place: str
     profile: str
+    begun: int = 0
 
 
 @dataclass(frozen=True)
@@ -67,7 +69,8 @@ class Watched:
     """What a listener has to know of a beacon. newest_event: 0 if none was heard.
 
     revocation: its own, or that of its station. horizon: the newest event that was known when the
-    registry was restored from a backup, 0 if it never was; up to there a sighting may be a replay.
+    registry was restored from a backup, or that its board knew of when it was taken up again, 0 if
+    it never was; up to there a sighting may be a replay.
     first_ms: when it was registered.
     """
 

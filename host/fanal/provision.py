@@ -17,6 +17,7 @@ from fanal_protocol import crypto, keys
 from fanal import certificate
 from fanal.beacon_lookup import require_attached
 from fanal.beacon_name import shown
+from fanal.beacon_record import MOST_EVENT
 from fanal.error import (
     BoardRefused,
     DeviceError,
@@ -130,6 +131,8 @@ def provision(
         **(request.settings or {}),
     }
     settings = _configured(board, status, wanted_settings, must=not is_complete)
+    if known is not None and known.newest_event < wanted.begun:
+        registry.begun(wanted.beacon_id, wanted.begun)
     changed = _registered(registry, station, wanted, settings, now())
     on_step("Reading the board again")
     after = _same_after(read_status(board), status)
@@ -151,6 +154,7 @@ def _reservation(
     return Reservation(
         beacon_id=beacon_id, public_key=public_key, mac=status.mac, chip=status.chip,
         station=station.number, site=request.site, place=place, profile=profile,
+        begun=min(max(0, status.next_event - 1), MOST_EVENT) if status.is_provisioned else 0,
     )  # fmt: skip
 
 

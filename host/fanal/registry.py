@@ -34,6 +34,7 @@ from fanal.whereabouts import shown
 REGISTRY_FILE = "registry.db"
 
 REVOKED = "revoked"  # in a beacon's history; it is no state
+BEGUN = "events begun"  # in the log
 # how a beacon was verified, in its history
 BY_WIRE = "by wire"
 ON_AIR = "by wire and on air"
@@ -85,12 +86,22 @@ class Registry(StationBook):
                     id=wanted.beacon_id, public_key=wanted.public_key, mac=wanted.mac,
                     chip=wanted.chip, station=wanted.station, state=RESERVED, certificate=None,
                     site=wanted.site, place=wanted.place, profile=wanted.profile, settings="{}",
-                    newest_event=0, first_ms=at, last_ms=at,
+                    newest_event=0, first_ms=at, last_ms=at, horizon=wanted.begun,
                 )  # fmt: skip
                 session.add(row)
                 session.flush()
                 self._log(session, row, RESERVED, f"station {wanted.station}")
+            self._begun(session, row, wanted.begun)
             return _beacon(row)
+
+    def begun(self, beacon_id: str, event: int) -> None:
+        """Record the newest event that a beacon began, by its own word, 0 to MOST_EVENT.
+
+        Those up to there that nobody here heard can be played by whoever recorded them. It is no
+        event that was heard: a board that lies is marked, and recognised as ever.
+        """
+        with self._writing() as session:
+            self._begun(session, _known(session, beacon_id), event)
 
     def provisioned(
         self,
@@ -189,6 +200,11 @@ class Registry(StationBook):
             ]  # fmt: skip
 
     # -- inside
+
+    def _begun(self, session: Session, row: BeaconRow, event: int) -> None:
+        if event > max(row.newest_event, row.horizon):
+            row.horizon = event
+            self.enter(session, BEGUN, self._now_ms(), of=row, detail=f"event {event}")
 
     def _retire(self, session: Session, row: BeaconRow, reason: str) -> None:
         row.state = RETIRED

@@ -71,8 +71,9 @@ def contradiction(
 
 
 def _nonsense(told: dict[str, Any]) -> str | None:
-    if not 0 <= told["newest_event"] <= MOST_EVENT:
-        return f"it says that it had {told['newest_event']} events."
+    for event in (told["newest_event"], told["horizon"]):
+        if not 0 <= event <= MOST_EVENT:
+            return f"it says that it had {event} events."
     try:
         is_object = isinstance(json.loads(told["settings"]), dict)
     except (ValueError, RecursionError):

@@ -258,7 +258,7 @@ class _Merging:
             return
         is_new = row is None
         if row is None:
-            row = BeaconRow(**{**told, "horizon": 0})
+            row = BeaconRow(**told)
             session.add(row)
             self.done.added.append(row.id)
         news = _news(row, told)
@@ -348,6 +348,7 @@ def _news(row: BeaconRow, told: dict[str, Any]) -> dict[str, Any]:
     new = {
         "state": max(row.state, told["state"], key=_FORWARD.index),
         "newest_event": max(row.newest_event, told["newest_event"]),
+        "horizon": max(row.horizon, told["horizon"]),
         "first_ms": min(row.first_ms, told["first_ms"]),
         "last_ms": max(row.last_ms, told["last_ms"]),
     }

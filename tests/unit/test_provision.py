@@ -5,7 +5,9 @@ from collections import Counter
 import pytest
 from fanal import certificate
 from fanal.beacon_name import shown
+from fanal.beacon_record import MOST_EVENT
 from fanal.error import BoardLost, FanalError, IntegrityError, ReadBackError
+from fanal.log_verify import verify
 from fanal.provision import Request, provision
 from fanal.registry import PROVISIONED, RESERVED, RETIRED, Clash
 from fanal.schema import StationRow
@@ -150,6 +152,69 @@ def test_a_used_beacon_is_left_alone(fleet):
     key = board.event_key
     assert not run(board, fleet).changed
     assert board.event_key == key
+
+
+def horizon(fleet, done):
+    return {one.beacon_id: one.horizon for one in fleet.registry.watched()}[done.beacon_id]
+
+
+def test_what_a_beacon_said_while_it_was_unknown_may_be_a_replay(fleet, tmp_path):
+    """Provisioned after the backup, and taken up again after the restore."""
+    board = PaperBoard()
+    run(board, fleet)
+    restored = PaperFleet(tmp_path)
+    done = run(board, restored)
+    assert horizon(restored, done) == 0  # no event was on air yet
+    for _ in range(3):
+        board.squeeze()
+    again = PaperFleet(tmp_path)
+    done = run(board, again)
+    assert (horizon(again, done), again.registry.find(done.beacon_id).newest_event) == (3, 0)
+    assert verify(again.registry).findings == ()
+    for one in (restored, again):
+        one.registry.close()
+
+
+def test_what_nobody_heard_of_a_known_beacon_may_be_a_replay(fleet):
+    board = PaperBoard()
+    done = run(board, fleet)
+    board.squeeze()
+    fleet.registry.record_sighting(done.beacon_id, 1, slot=0, seq=0, t_ms=1000, verdict="fresh")
+    assert not run(board, fleet).changed
+    assert horizon(fleet, done) == 0  # all of them were heard
+    for _ in range(3):
+        board.squeeze()
+    before = fleet.registry.log_size()
+    for _ in range(2):
+        assert not run(board, fleet).changed
+        assert horizon(fleet, done) == 4
+    assert fleet.registry.log_size() == before + 1
+    fleet.registry.record_sighting(done.beacon_id, 5, slot=0, seq=0, t_ms=2000, verdict="fresh")
+    board.squeeze()
+    run(board, fleet)
+    assert horizon(fleet, done) == 4
+    assert verify(fleet.registry).findings == ()
+
+
+def test_a_reserved_beacon_that_was_squeezed_meanwhile_is_marked_at_once(fleet):
+    board = PaperBoard()
+    with pytest.raises(BoardLost):
+        run(board, fleet, fuse=Fuse(at_key_written(fleet)))
+    board.squeeze()
+    board._configure = lambda _: Fuse(0).point()
+    with pytest.raises(BoardLost):
+        run(board, fleet)
+    row = fleet.registry.active_on(board.mac)
+    assert (row.state, row.newest_event, horizon(fleet, row)) == (RESERVED, 0, 1)
+
+
+@pytest.mark.parametrize(("told", "kept"), [(1 << 40, MOST_EVENT), (-5, 0), (0, 0), (1, 0)])
+def test_what_a_board_says_of_its_events_is_bounded(fleet, told, kept):
+    board = PaperBoard()
+    done = run(board, fleet)
+    board.says = {"next_event": told}
+    run(board, fleet)
+    assert horizon(fleet, done) == kept
 
 
 def test_it_moves(fleet):

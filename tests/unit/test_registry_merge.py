@@ -4,6 +4,7 @@ from datetime import datetime, timedelta, timezone
 
 import pytest
 from fanal import certificate, log_checkpoint
+from fanal.beacon_record import MOST_EVENT
 from fanal.error import FanalError, IntegrityError
 from fanal.keyring import Station
 from fanal.log_proof import prove
@@ -418,3 +419,17 @@ def test_the_log_of_a_station_is_proved_and_verified_here_too(office, laptop):
     paper_log.sql(office, "DELETE FROM log_leaf WHERE log != '' AND number = 2;")
     found = verify(office.registry, [anchor]).findings
     assert ("missing", done.origin, 2) in [(f.code, f.log, f.entry) for f in found]
+
+
+def test_what_a_station_knows_to_be_doubtful_is_doubtful_at_the_office(office, tmp_path):
+    laptop = Laptop(tmp_path, 3)
+    first, second = laptop.provision(1), laptop.provision(2)
+    laptop.registry.begun(first, 4)
+    merge(office.registry, laptop.file())
+    laptop.registry.begun(second, 7)
+    assert merge(office.registry, laptop.file()).changed == [second]
+    assert {w.beacon_id: w.horizon for w in office.registry.watched()} == {first: 4, second: 7}
+    assert verify(office.registry).findings == ()
+    laptop.registry.begun(first, MOST_EVENT + 1)
+    assert [code for code, _ in codes(merge(office.registry, laptop.file()))] == ["nonsense"]
+    laptop.registry.close()
