@@ -32,7 +32,7 @@ OWN = ""  # the log of this file; another one is named by its origin
 TIMESTAMPED = "timestamped"
 REPLAYED = "taken for a replay"
 
-_NO_HASH = bytes(merkle.HASH_SIZE)
+_MOST_ENTRIES = 1 << 40  # a larger number was written by nobody but an editor
 
 
 class Log(Database):
@@ -174,22 +174,15 @@ def append(session: Session, log: str, contents: Iterable[bytes]) -> None:
 
     An alert has to be written down whatever was done to the log; `log_verify` says what was.
     """
-    size, kept = size_of(session, log), reader(session, log)
-    new: dict[tuple[int, int], bytes] = {}
-    leaves = []
-
-    def read(level: int, number: int) -> bytes:
-        return new.get((level, number)) or kept(level, number)
-
-    for number, content in enumerate(contents, size):
-        leaf = merkle.leaf_hash(content)
-        leaves.append({"log": log, "number": number, "content": content, "hash": leaf})
-        new |= {(node[0], node[1]): node.hash for node in merkle.appended(number, leaf, read)}
-    nodes = [
-        {"log": log, "level": level, "number": number, "hash": found}
-        for (level, number), found in new.items()
-        if level
+    size = size_of(session, log)
+    contents = list(contents)
+    hashes = [merkle.leaf_hash(content) for content in contents]
+    leaves = [
+        {"log": log, "number": size + at, "content": content, "hash": hashes[at]}
+        for at, content in enumerate(contents)
     ]
+    grown = merkle.extended(size, hashes, reader(session, log))
+    nodes = [{"log": log, **node._asdict()} for node in grown if node.level]
     if leaves:
         session.execute(insert(LogLeafRow), leaves)
     if nodes:
@@ -261,20 +254,21 @@ def _origin(session: Session) -> str:
 
 def size_of(session: Session, log: str) -> int:
     """Return how many entries a log has."""
-    newest = session.scalar(select(func.max(LogLeafRow.number)).where(LogLeafRow.log == log))
-    return 0 if newest is None else newest + 1
+    newest = session.scalar(
+        select(func.max(LogLeafRow.number))
+        .where(LogLeafRow.log == log, LogLeafRow.number < _MOST_ENTRIES)
+    )  # fmt: skip
+    return 0 if newest is None else max(0, newest + 1)
 
 
 def reader(session: Session, log: str) -> merkle.Read:
     """Return what reads the nodes of a log, and makes those that are missing."""
 
-    def read(level: int, number: int) -> bytes:
-        if level == 0:
-            row = session.execute(leaves_of(log).where(LogLeafRow.number == number)).first()
-            return _NO_HASH if row is None else row[2]
-        node = session.get(LogNodeRow, (log, level, number))
-        if node is not None:
-            return node.hash
-        return merkle.node_hash(read(level - 1, 2 * number), read(level - 1, 2 * number + 1))
+    def kept(level: int, number: int) -> bytes | None:
+        if level:
+            node = session.get(LogNodeRow, (log, level, number))
+            return None if node is None else node.hash
+        row = session.execute(leaves_of(log).where(LogLeafRow.number == number)).first()
+        return None if row is None else row[2]
 
-    return read
+    return merkle.mended(kept)

@@ -101,8 +101,10 @@ def _require_growth(registry: Registry, earlier: Checkpoint, size: int, root: by
     """
     edge = registry.frontier(earlier.size)
     if edge.root() == earlier.root:
-        for start in range(earlier.size, size, _AT_ONCE):
-            for leaf in registry.leaves(start, min(start + _AT_ONCE, size)):
+        while leaves := registry.leaves(edge.size, min(edge.size + _AT_ONCE, size)):
+            if leaves[-1].number != edge.size + len(leaves) - 1:
+                break  # some are missing
+            for leaf in leaves:
                 edge.append(merkle.leaf_hash(leaf.content))
     if (edge.size, edge.root()) != (size, root):
         raise IntegrityError(

@@ -6,7 +6,7 @@ is made of at most one of each level. `read(level, number)` returns such a node 
 table or list it comes from is the caller's.
 """
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import sha256
 from typing import NamedTuple
 
@@ -14,6 +14,9 @@ HASH_SIZE = 32
 EMPTY_ROOT = sha256(b"").digest()
 
 Read = Callable[[int, int], bytes]
+
+_MADE_ANEW = 8  # levels below a node that is missing, of which it may be made
+_NO_HASH = bytes(HASH_SIZE)
 
 
 class ProofError(ValueError):
@@ -78,6 +81,37 @@ def appended(size: int, leaf: bytes, read: Read) -> list[Node]:
         level, number, right = nodes[-1]
         nodes.append(Node(level + 1, number // 2, node_hash(read(level, number - 1), right)))
     return nodes
+
+
+def extended(size: int, leaves: Iterable[bytes], read: Read) -> list[Node]:
+    """Return the nodes that become whole when those hashes join a tree of `size` leaves."""
+    new: dict[tuple[int, int], bytes] = {}
+
+    def known(level: int, number: int) -> bytes:
+        return new.get((level, number)) or read(level, number)
+
+    for number, leaf in enumerate(leaves, size):
+        new |= {(node.level, node.number): node.hash for node in appended(number, leaf, known)}
+    return [Node(*at, found) for at, found in new.items()]
+
+
+def mended(kept: Callable[[int, int], bytes | None]) -> Read:
+    """Return what reads nodes by `kept`, and makes those of others for which that gives None.
+
+    A leaf that is missing is 32 zero bytes, and so is all that would be made of more than 256
+    nodes: a size that somebody made up must not make a reader ask for each leaf.
+    """
+
+    def read(level: int, number: int, deeper: int = _MADE_ANEW) -> bytes:
+        found = kept(level, number)
+        if found is not None:
+            return found
+        if not level or not deeper:
+            return _NO_HASH
+        below = (read(level - 1, 2 * number + side, deeper - 1) for side in (0, 1))
+        return node_hash(*below)
+
+    return read
 
 
 def root(size: int, read: Read) -> bytes:

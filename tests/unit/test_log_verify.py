@@ -314,6 +314,28 @@ def test_an_alert_is_written_down_whatever_was_done_to_the_log(fleet):
     assert ("missing", 3) in found(fleet)
 
 
+@pytest.mark.parametrize("number", [99_999_999, 2**39 - 1, 2**40, 2**62 - 1, 2**63 - 1, -5])
+def test_an_entry_with_a_number_that_no_log_has_holds_nothing_up(fleet, tmp_path, number):
+    signed(fleet, tmp_path)
+    sql(fleet, f"UPDATE log_leaf SET number = {number} WHERE number = 15;")
+    assert ("edited", None) in found(fleet)
+    for event in (8, 9):
+        fleet.registry.record_sighting(id_of(1), event, slot=0, seq=0, t_ms=9, verdict="fresh")
+    assert fleet.registry.find(id_of(1)).newest_event == 9
+    assert checkpoint_or_why(fleet.registry, fleet.station, tmp_path / "anchors")
+    assert ("edited", None) in found(fleet)
+
+
+def test_a_gap_in_what_is_new_is_not_signed_for(fleet, tmp_path):
+    signed(fleet, tmp_path)
+    for number in range(3):
+        fleet.registry.moved(id_of(1), "shelter-3", f"room {number}")
+    sql(fleet, "DELETE FROM log_leaf WHERE number = 17;")
+    with pytest.raises(IntegrityError) as caught:
+        signed(fleet, tmp_path)
+    assert caught.value.code == "rewritten"
+
+
 def test_a_value_of_any_other_kind_anywhere(tmp_path):
     """Of every column, one value made text, a number, bytes or nothing: found, or no registry."""
     fleet = paper_log.lived(tmp_path)

@@ -230,6 +230,43 @@ def test_a_million_leaves_ask_for_few_nodes():
     assert len(asked) < 100
 
 
+@given(st.integers(0, 40), st.lists(st.binary(max_size=2), max_size=40))
+def test_many_that_join_at_once_are_as_many_one_by_one(begun, more):
+    tree = Tree([b"x"] * begun)
+    hashes = [merkle.leaf_hash(content) for content in more]
+    grown = merkle.extended(begun, hashes, tree.read)
+    before = set(tree.nodes)
+    for content in more:
+        tree.append(content)
+    assert {(n.level, n.number): n.hash for n in grown} == {
+        at: found for at, found in tree.nodes.items() if at not in before
+    }
+    assert len(grown) == len(tree.nodes) - len(before)
+
+
+@pytest.mark.parametrize("size", [5, 8, 255, 256, 300])
+def test_nodes_that_are_missing_are_made_of_those_below(size):
+    tree = Tree([bytes([n % 251]) for n in range(size)])
+    whole = merkle.root(size, tree.read)
+    leaves = {at: found for at, found in tree.nodes.items() if at[0] == 0}
+    assert merkle.root(size, merkle.mended(lambda *at: leaves.get(at))) == whole
+    del leaves[0, size - 1]
+    assert merkle.mended(lambda *at: leaves.get(at))(0, size - 1) == bytes(32)
+    assert merkle.root(size, merkle.mended(lambda *at: leaves.get(at))) != whole
+
+
+@pytest.mark.parametrize("size", [2**40, 2**40 - 1, 2**62 - 1])
+def test_a_size_that_somebody_made_up_asks_for_few(size):
+    asked = 0
+
+    def kept(level, number):
+        nonlocal asked
+        asked += 1
+
+    merkle.root(size, merkle.mended(kept))
+    assert asked < 62 * 512
+
+
 @given(st.integers(0, 70), st.integers(0, 70))
 def test_an_edge_grows_as_the_tree_does(begun, more):
     """From any size on, an edge gives the nodes and the root that the whole tree has."""

@@ -47,9 +47,7 @@ COMMAND_LINE = "command line"  # who did it, if nobody said so
 
 _WAITING = "fanal_log"  # in `Session.info`: what was entered in this transaction
 _TURN = 4605  # of those that append; 4604 is whose turn it is to make tables
-_NO_HASH = bytes(merkle.HASH_SIZE)
 _MOST_ENTRIES = 1 << 48  # a larger number was written by nobody but an editor
-_MADE_ANEW = 8  # levels of nodes that are made of their leaves if they are missing
 
 
 def enter(
@@ -104,20 +102,15 @@ def append(session: "Session", contents: Sequence[bytes]) -> None:
     if session.get_bind().dialect.name != "sqlite":
         # no row that an editor could remove; SQLite has one writer anyway
         session.execute(select(func.pg_advisory_xact_lock(_TURN)))
-    size, kept = size_of(session), reader(session)
-    new: dict[tuple[int, int], bytes] = {}
-    leaves = []
-
-    def read(level: int, number: int) -> bytes:
-        return new.get((level, number)) or kept(level, number)
-
-    for number, content in enumerate(contents, size):
-        leaf = merkle.leaf_hash(content)
-        leaves.append({"number": number, "content": content, "hash": leaf})
-        new |= {(node[0], node[1]): node.hash for node in merkle.appended(number, leaf, read)}
+    size = size_of(session)
+    hashes = [merkle.leaf_hash(content) for content in contents]
+    leaves = [
+        {"number": size + at, "content": content, "hash": hashes[at]}
+        for at, content in enumerate(contents)
+    ]
+    grown = merkle.extended(size, hashes, reader(session))
     session.execute(insert(LogLeafRow), leaves)
-    _put_nodes(session, [{"level": level, "number": number, "hash": found}
-                         for (level, number), found in new.items() if level])  # fmt: skip
+    _put_nodes(session, [node._asdict() for node in grown if node.level])
 
 
 def size_of(session: "Session") -> int:
@@ -130,19 +123,15 @@ def size_of(session: "Session") -> int:
 def reader(session: "Session") -> merkle.Read:
     """Return what reads the nodes of the log; one that is missing is made of those below it."""
 
-    def read(level: int, number: int) -> bytes:
-        if level == 0:
+    def kept(level: int, number: int) -> bytes | None:
+        if not level:
             row = session.execute(leaves_asked().where(LogLeafRow.number == number)).first()
-            return _NO_HASH if row is None else row[2]
-        kept = session.scalar(select(cast(LogNodeRow.hash, LargeBinary)).where(
+            return None if row is None else row[2]
+        found = session.scalar(select(cast(LogNodeRow.hash, LargeBinary)).where(
             LogNodeRow.level == level, LogNodeRow.number == number))  # fmt: skip
-        if kept is not None:
-            return bytes(kept)
-        if level > _MADE_ANEW:
-            return _NO_HASH
-        return merkle.node_hash(read(level - 1, 2 * number), read(level - 1, 2 * number + 1))
+        return None if found is None else bytes(found)
 
-    return read
+    return merkle.mended(kept)
 
 
 def leaves_asked() -> Select[int, bytes, bytes]:
