@@ -66,14 +66,17 @@ def _recipient(folder: Path, opener: Opener, _: _Wanted) -> Answer:
 
 
 def _enrol(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
+    from fanal.high_water import HighWater
     from fanal.hub import enrolment, request
     from fanal.registry import REGISTRY_FILE, Registry
 
     officer = _unlocked(folder, opener).officer()
     with Registry(folder / REGISTRY_FILE) as registry:
-        made = enrolment.make(officer, registry, request.parse(wanted["request"]))
-    return Answer({"fleet": made.fleet, "beacons": made.beacons, "revoked": made.revoked},
-                  made.sealed)  # fmt: skip
+        fleet_key = officer.signing_key.public_key().public_bytes_raw()
+        heard = HighWater(Path(wanted["state"]), fleet_key).read()
+        made = enrolment.make(officer, registry, request.parse(wanted["request"]), heard=heard)
+    return Answer({"fleet": made.fleet, "beacons": made.beacons, "revoked": made.revoked,
+                   "behind": made.behind}, made.sealed)  # fmt: skip
 
 
 def _station_request(folder: Path, opener: Opener, _: _Wanted) -> Answer:

@@ -7,8 +7,9 @@ import sys
 import pyrage
 import pytest
 from click.testing import CliRunner
-from fanal import sealed_work
+from fanal import high_water, sealed_work
 from fanal.cli import main
+from fanal.high_water import HighWater
 from fanal.hub import keys
 from fanal.hub.store import Store
 from fanal.hub.tables import BeaconRow
@@ -190,6 +191,17 @@ def test_a_revocation_arrives(fanal, fleet, enrolled, folder):
     assert (done["changed"], done["revoked"]) == (1, 1)
     with Store(f"sqlite:///{folder / 'hub.db'}") as store, store.reading() as session:
         assert session.get_one(BeaconRow, name).revoked_reason == "stolen"
+
+
+def test_a_registry_that_was_copied_back_is_told(fanal, fleet, enrolled, folder):
+    (name, _) = sorted(b.beacon_id for b in fleet_of(fanal))
+    public_key = fleet.officer.signing_key.public_key().public_bytes_raw()
+    assert HighWater(high_water.default_folder(), public_key).raise_to({name: 7})
+    done = fanal("hub", "enrol", "--here", "--yes", "--json")
+    assert "of 1 beacon: was it copied back?" in " ".join(done.stderr.split())
+    assert told(done)["unsure"] == 1
+    with Store(f"sqlite:///{folder / 'hub.db'}") as store, store.reading() as session:
+        assert session.get_one(BeaconRow, name).horizon == 7
 
 
 def fleet_of(fanal):

@@ -179,14 +179,14 @@ def as_before(content):
 
 def test_a_file_of_before_is_taken_and_says_nothing(office):
     office.fleet.heard(office.name, 5)
-    office.fleet.registry.raise_epoch()
+    office.fleet.registry.raise_epoch({office.name: 6})
     done = office.accept(change=as_before)
-    assert (done.added, done.unsure, done.is_outdated) == (2, 0, False)
-    assert office.beacon()["horizon"] is None
+    assert (done.added, done.is_outdated) == (2, False)
+    assert office.beacon()["horizon"] == 5  # which this hub did not hear
     office.accept()
-    assert office.beacon()["horizon"] == 5
+    assert office.beacon()["horizon"] == 6
     assert office.accept(change=as_before).is_outdated
-    assert office.beacon()["horizon"] == 5
+    assert office.beacon()["horizon"] == 6
 
 
 @pytest.mark.parametrize("wrong", [-1, 1 << 31, 1 << 80, 1.5, "5", True, None, [], {}])
@@ -262,7 +262,7 @@ def test_a_registry_copied_back_from_yesterday_moves_nothing_back(office):
     office.accept()
     office.hear(12)
     before = office.beacon()
-    assert (before["newest_event"], before["horizon"]) == (12, None)
+    assert (before["newest_event"], before["horizon"]) == (12, 9)
     with yesterday:
         office.accept(yesterday)
     after = office.beacon()
@@ -313,6 +313,64 @@ def test_two_restores_of_one_backup_keep_the_later_mark(office):
         office.accept(first)
         office.accept(second)
     assert office.beacon()["horizon"] == 7
+
+
+# -- what nobody says, and can be told all the same
+
+
+def test_an_event_that_the_registry_knows_by_its_number_is_no_news_at_a_new_hub(office):
+    office.fleet.heard(office.name, 5)
+    assert office.accept().unsure == 1
+    assert office.accept().unsure == 1
+    office.hear(5)
+    office.hear(6, at_s=60)
+    assert office.marks() == {(office.name, 5): True, (office.name, 6): False}
+    assert office.accept().unsure == 0
+
+
+def test_an_event_that_the_hub_heard_itself_is_news_there(office):
+    office.accept()
+    office.hear(1)
+    office.fleet.heard(office.name, 1)
+    assert office.accept().unsure == 0
+    assert office.beacon()["horizon"] is None
+    office.fleet.heard(office.name, 2)  # at the office alone
+    assert office.accept().unsure == 1
+    office.hear(2, at_s=60)
+    office.hear(3, at_s=120)
+    assert office.marks() == {
+        (office.name, 1): False, (office.name, 2): True, (office.name, 3): False,
+    }  # fmt: skip
+
+
+def test_a_restore_does_not_make_news_of_what_the_hub_never_heard(office):
+    backup = office.copy("backup.db")
+    for name in office.names:
+        office.fleet.heard(name, 5)
+    office.accept()
+    office.hear(5)
+    office.hear(6, at_s=60)
+    with backup as restored:
+        restored.raise_epoch()
+        office.accept(restored)
+    assert [office.beacon(name)["horizon"] for name in office.names] == [None, 5]
+
+
+def test_what_this_computer_heard_is_known_of_a_registry_that_was_copied_back(office, tmp_path):
+    yesterday = office.copy("yesterday.db")
+    office.fleet.heard(office.name, 7)
+    heard_here = {office.name: 7, office.names[1]: 0, "ZZZZZZZZ": 9}
+    with yesterday as older:
+        asked = office.keyring.request()
+        made = enrolment.make(office.fleet.officer, older, asked, NOW, heard_here)
+    assert made.behind == 1
+    enrolment.accept(office.store, office.keyring, made.sealed)
+    assert (office.beacon()["horizon"], office.beacon()["newest_event"]) == (7, 0)
+    office.hear(2)
+    assert office.marks() == {(office.name, 2): True}
+    now = enrolment.make(office.fleet.officer, office.fleet.registry, office.keyring.request(),
+                         heard=heard_here)  # fmt: skip
+    assert now.behind == 0
 
 
 # -- what comes of it

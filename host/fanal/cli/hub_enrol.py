@@ -133,7 +133,7 @@ def _made(
     passphrase_file: Path | None,
 ) -> "Made":
     """Show the officer what goes where, ask, and make it."""
-    from fanal import sealed_work
+    from fanal import high_water, sealed_work
     from fanal.hub.enrolment import Made
     from fanal.registry import REGISTRY_FILE, Registry
 
@@ -149,8 +149,15 @@ def _made(
     opener = console.read_opener(session, passphrase_file)
     with console.steps() as on_step:
         on_step("Opening the keyring and making the file")
-        done = sealed_work.run("enrol", session.fleet_dir, opener, request=request.line)
-    return Made(done.raw, **done.values)
+        done = sealed_work.run("enrol", session.fleet_dir, opener, request=request.line,
+                               state=high_water.default_folder())  # fmt: skip
+    made = Made(done.raw, **done.values)
+    if made.behind:
+        warning = console.mark("warn", sys.stderr)
+        console.note(f"{warning}  The registry is older than what this computer has heard of"
+                     f" {console.beacons(made.behind)}: was it copied back? What they say may be a"
+                     " replay, until each shows a newer event: the hub marks it.")  # fmt: skip
+    return made
 
 
 def _unlocked(folder: Path, passphrase_file: Path | None) -> "HubKeyring":
@@ -177,7 +184,7 @@ def _say_made(made: "Made", request: "Request", out: Path, as_json: bool) -> Non
     if as_json:
         console.print_json({
             "ok": True, "fleet": made.fleet, "beacons": made.beacons, "revoked": made.revoked,
-            "hub": request.fingerprint, "out": out,
+            "behind": made.behind, "hub": request.fingerprint, "out": out,
         })  # fmt: skip
         return
     click.echo(f"{console.mark('ok')}  {made.fleet}: {console.beacons(made.beacons)},"
@@ -197,9 +204,10 @@ def _say_accepted(done: "Accepted", as_json: bool) -> None:
         console.note("Next: `fanal hub user add NAME --role officer`, then `fanal hub`.")
     if done.unsure:
         warning = console.mark("warn", sys.stderr)
-        console.note(f"{warning}  The registry was restored from a backup. What comes from"
-                     f" {console.beacons(done.unsure)} may be a replay, until each shows a newer"
-                     " event: it alarms as ever, and is marked.")  # fmt: skip
+        console.note(f"{warning}  What comes from {console.beacons(done.unsure)} may be a replay,"
+                     " until each shows a newer event: it alarms as ever, and is marked. Either"
+                     " this hub heard nothing of the newest event that is known, or the registry"
+                     " was restored or copied back.")  # fmt: skip
     if done.is_outdated:
         warning = console.mark("warn", sys.stderr)
         console.note(f"{warning}  The file comes from a copy of the registry that knows nothing of"

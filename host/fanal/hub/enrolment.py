@@ -3,15 +3,18 @@
 The file is sealed to the hub (age) and signed by the fleet. What a hub holds never moves back: an
 older file is refused, a revocation stays, and the anchor of a beacon, from which its event keys
 are ratcheted, only ever moves on. The horizon of a beacon, up to which an event may be a replay, is
-what the newest restore of the registry says, and within one only rises.
+what the newest restore of the registry says, and within one only rises. An event that the file
+knows by its number alone, and of which this hub heard nothing, is not beyond it.
 """
 
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Set
+from dataclasses import dataclass, field, replace
 from datetime import UTC, datetime
 from hashlib import sha256
 
 import pyrage  # type: ignore[import-untyped]
 from fanal_protocol import keys
+from fanal_protocol.line import FRESH, LATE
 from sqlalchemy import func, select
 from sqlalchemy.orm import Session
 
@@ -22,7 +25,7 @@ from fanal.hub.enrolment_file import EnrolledBeacon, Enrolment, fleet_name, read
 from fanal.hub.keys import HubKeyring, open_anchor, seal_anchor
 from fanal.hub.request import Request
 from fanal.hub.store import BEACONS, Store, touch
-from fanal.hub.tables import BeaconRow, FleetRow, MetaRow, StationRow, TurnRow
+from fanal.hub.tables import BeaconRow, FleetRow, MetaRow, SightingRow, StationRow, TurnRow
 from fanal.keyring import Officer
 from fanal.registry import RETIRED, Registry, Watched
 
@@ -31,12 +34,16 @@ _MOST_AHEAD_MS = 86_400_000
 
 @dataclass(frozen=True)
 class Made:
-    """An enrolment that was made. sealed: the file, for that hub alone."""
+    """An enrolment that was made. sealed: the file, for that hub alone.
+
+    behind: of how many beacons this computer heard events that the registry does not know of.
+    """
 
     sealed: bytes = field(repr=False)
     fleet: str
     beacons: int
     revoked: int
+    behind: int = 0
 
 
 @dataclass(frozen=True)
@@ -62,10 +69,16 @@ class Accepted:
 
 
 def make(
-    officer: Officer, registry: Registry, request: Request, now: datetime | None = None
+    officer: Officer,
+    registry: Registry,
+    request: Request,
+    now: datetime | None = None,
+    heard: Mapping[str, int] | None = None,
 ) -> Made:
     """Return what the hub that sent `request` may know of the fleet. Raises FanalError.
 
+    heard: beacon id -> the newest event that this computer heard (`high_water`), which a registry
+    that was copied back does not know: up to there an event may be a replay.
     No root and no signing key is in it, and no key of an event before the last but one heard.
     """
     now = now or datetime.now(UTC)
@@ -73,7 +86,8 @@ def make(
     fleet = certificate.from_der(der)
     if certificate.public_key_of(fleet) != officer.signing_key.public_key().public_bytes_raw():
         raise IntegrityError("Keyring and registry are of different fleets.", "Check --fleet.")
-    watched, beacons = registry.watched(), registry.beacons()
+    known, beacons = registry.watched(), registry.beacons()
+    watched = [_as_heard(one, (heard or {}).get(one.beacon_id, 0)) for one in known]
     certificates = {b.beacon_id: b.certificate for b in beacons}
     roots = {n: keys.station_root(officer.root, n) for n in sorted({b.station for b in watched})}
     enrolment = Enrolment(
@@ -98,7 +112,8 @@ def make(
         ) from None
     sealed = pyrage.encrypt(signed(enrolment, officer.signing_key), [recipient])
     revoked = sum(b.revocation is not None for b in watched)
-    return Made(sealed, fleet_name(enrolment), len(watched), revoked)
+    behind = sum(one != before for one, before in zip(watched, known, strict=True))
+    return Made(sealed, fleet_name(enrolment), len(watched), revoked, behind)
 
 
 def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
@@ -120,7 +135,8 @@ def accept(store: Store, keyring: HubKeyring, sealed: bytes) -> Accepted:
         is_first, is_restored = before is None, enrolment.epoch > (before or 0)
         known = {row.id: row for row in session.scalars(select(BeaconRow).with_for_update())}
         revoked = {name for name, row in known.items() if row.revoked_ms is not None}
-        results = [_kept(session, known.get(b.beacon_id), b, held.storage, is_restored)
+        unheard = _unheard(session) if is_restored else None
+        results = [_kept(session, known.get(b.beacon_id), b, held.storage, unheard)
                    for b in enrolment.beacons]  # fmt: skip
         retired = _retired(known, enrolment.retired, store.now_ms())
         unsure = _unsure(session)
@@ -154,6 +170,12 @@ def _enter(
         who=hub_log.COMMAND_LINE, beacons=len(enrolment.beacons),
         revoked=sorted(set(told) - revoked), detail=f"SHA-256 {sha256(sealed).hexdigest()}",
     )  # fmt: skip
+
+
+def _as_heard(beacon: Watched, heard: int) -> Watched:
+    """Return a beacon with the horizon that follows from the newest event heard of it here."""
+    is_behind = heard > max(beacon.newest_event, beacon.horizon)
+    return replace(beacon, horizon=heard) if is_behind else beacon
 
 
 def _enrolled(beacon: Watched, root: bytes, der: bytes | None) -> EnrolledBeacon:
@@ -212,15 +234,15 @@ def _pinned(session: Session, enrolment: Enrolment) -> int | None:
 
 
 def _kept(session: Session, row: BeaconRow | None, told: EnrolledBeacon, storage: bytes,
-          is_restored: bool) -> str:  # fmt: skip
+          unheard: Set[str] | None) -> str:  # fmt: skip
     """Keep what is told of one beacon; return whether that is news.
 
-    is_restored: the registry was restored since the file before."""
+    unheard: `_unheard` if the registry was restored since the file before, else None."""
     if row is None:
         row = BeaconRow(
             id=told.beacon_id, public_key=told.public_key, newest_event=told.newest_event,
             anchor_event=told.anchor_event, anchor=_sealed(told, storage),
-            horizon=told.horizon or None,
+            horizon=max(told.horizon, told.newest_event) or None,
         )  # fmt: skip
         _describe(row, told)
         session.add(row)
@@ -237,11 +259,22 @@ def _kept(session: Session, row: BeaconRow | None, told: EnrolledBeacon, storage
         )
     if ahead > 0:
         row.anchor_event, row.anchor = told.anchor_event, _sealed(told, storage)
-    row.newest_event = max(row.newest_event, told.newest_event)
     # a registry that was copied back knows of no restore: it takes no mark away
-    row.horizon = (told.horizon if is_restored else max(row.horizon or 0, told.horizon)) or None
+    kept = (row.horizon or 0) if unheard is None else row.newest_event * (row.id in unheard)
+    if told.newest_event > row.newest_event:
+        kept = row.newest_event = told.newest_event
+    row.horizon = max(kept, told.horizon) or None
     _describe(row, told)
     return _CHANGED if session.is_modified(row) else _SAME
+
+
+def _unheard(session: Session) -> Set[str]:
+    """Return the beacons of whose newest event nothing was heard here: an officer told of it."""
+    of_newest = select(SightingRow.id).where(
+        SightingRow.beacon == BeaconRow.id, SightingRow.event == BeaconRow.newest_event,
+        SightingRow.verdict.in_((FRESH, LATE)),
+    )  # fmt: skip
+    return set(session.scalars(select(BeaconRow.id).where(~of_newest.exists())))
 
 
 def _describe(row: BeaconRow, told: EnrolledBeacon) -> None:

@@ -95,7 +95,8 @@ class BeaconRow(Base):
     number as associated data. It moves with the newest event heard, and what it was before is
     gone. public_key: 32 bytes. certificate: DER or None. retired_ms: the officer says that its keys
     were erased: it need not be watched any more. horizon: the newest event that was known of it
-    when the officer's registry was restored from a backup, None if it never was.
+    when the officer's registry was restored from a backup, or that an officer told of and nobody
+    heard here, None if there is none.
     """
 
     __tablename__ = "beacon"
