@@ -1,108 +1,112 @@
 """Looking for alerts that nobody has, in the events beyond all windows: many at a time. SPEC 3.4.
 
-Breadth first, since few beacons are squeezed often out of everyone's reach: first the next event
-of every beacon, then the one after it. An event costs one step of the ratchet, one key and 96
-blocks of AES, some 10 us; nothing is kept of it but the next key.
+By two walks over all beacons, breadth first, since few are squeezed often out of everyone's reach:
+first the next event of every beacon, then the one after it. The first walk goes SHALLOW events far
+and then begins again; the second one looks into the rest. An identifier joins the first one between
+two layers, wherever it stands, leaves it when it stands there again, and joins the second one. So
+nobody waits for what others are looked for in: within SHALLOW + 1 layers all of it was looked into.
+All that are in a walk share it, so that what strangers send costs nothing. A beacon whose window
+moves meanwhile is looked into at once, by itself.
+
+An event costs one step of the ratchet, one key and 96 blocks of AES, some 6 us; nothing is kept of
+it but the next key.
 """
 
-from collections.abc import Callable, Set
-from typing import NamedTuple
+from collections.abc import Container, Iterable, Iterator, Sequence
 
-from fanal_protocol.slot import RID_BYTES, SLOTS
-
-from fanal.event_keys import BLOCK_BYTES, EVENT_BYTES, next_and_rid_key, rid_blocks
+from fanal.deep_walk import STEPS, Hit, Walk, beyond, hits_among
+from fanal.event_keys import next_and_rid_key
+from fanal.sieve import Sieve
 from fanal.watch import AnyWatch
 
 DEEPEST = 1024  # events beyond the window in which a waiting alert is looked for
+SHALLOW = 64  # those of them in which each is looked for first
 
-_AT_ONCE = 256
-
-Found = list[tuple[int, list[bytes]]]  # the number of an event, and its identifiers
-Sieve = Callable[[bytearray, int], Found]
-
-
-class Hit(NamedTuple):
-    """An event in which something is: of the beacon at `place`, with E_event and identifiers."""
-
-    place: int
-    event: int
-    event_key: bytes
-    rids: list[bytes]
+_SECOND = 4  # the second walk has one event of so many, while the first one has work
+_MOST = 40_000  # identifiers, before those of them that wait no more are given up
 
 
 class DeepSearch:
-    """One pass over all beacons watched when it began, and over all depths."""
+    """All that is looked for beyond the windows. The beacons may become more meanwhile."""
 
-    def __init__(self, watch: AnyWatch, goal: Set[bytes]) -> None:
-        """goal: the identifiers, 8 bytes each, for whose sake it is made."""
-        self._watch = watch
-        self._next: list[tuple[int, bytes] | None] = [None] * len(watch)  # once begun: event, key
-        self._place = 0
-        self._depth = 0
-        self._found = sieve(goal)
+    def __init__(self) -> None:
+        self._sieve = Sieve()  # all that is in a walk, or about to join one
+        shallow = min(SHALLOW, DEEPEST)
+        self._first = Walk(0, shallow)
+        self._second = Walk(shallow, DEEPEST - shallow)
+        self._moved: dict[int, None] = {}
 
-    @property
-    def at_layer(self) -> bool:
-        """Whether it stands before the first beacon: a good moment to give up."""
-        return self._place == 0
+    def __bool__(self) -> bool:
+        """Whether anything is looked for."""
+        return len(self._sieve) > 0
 
-    @property
-    def is_over(self) -> bool:
-        """Whether everything was looked into."""
-        return self._depth >= DEEPEST or not self._next
+    def want(self, rids: Iterable[bytes], waiting: Container[bytes]) -> None:
+        """Look for these identifiers, 8 bytes each, in all there is. waiting: as of `look`."""
+        for rid in rids:
+            if rid in waiting:
+                self._second.leave(rid)
+                self._first.join(rid)
+                self._sieve.add(rid)
+        if len(self._sieve) > _MOST:
+            for walk in (self._first, self._second):
+                self._give_up([rid for rid in walk.members() if rid not in waiting])
 
-    def look(self, budget: int) -> tuple[int, list[Hit]]:
-        """Look into up to `budget` events, and at most to the end of a layer.
+    def moved(self, place: int) -> None:
+        """Look soon into what is beyond the window of a beacon by now: that was not before."""
+        if self:
+            self._moved[place] = None
+            for walk in (self._first, self._second):
+                walk.begin_again_with(place)
 
-        Return how many events those were, and those of them in which something of the goal is.
+    def look(self, watch: AnyWatch, waiting: Container[bytes], budget: int) -> Iterator[Hit]:
+        """Look into about `budget` events, and yield those in which something is.
+
+        waiting: the identifiers that wait; the others are given up.
         """
-        places = range(self._place, min(self._place + min(budget, _AT_ONCE), len(self._next)))
+        first, second = self._first, self._second
+        for walk in (first, second):
+            self._give_up(walk.first_gone(waiting))
+        if not self:
+            self._moved.clear()
+        left = budget
+        while self._moved and left > budget // 2:
+            place = next(iter(self._moved))
+            del self._moved[place]
+            cost, hits = self._look_beyond(watch, place)
+            left -= cost
+            yield from hits
+        kept = left // _SECOND if second else 0
+        for walk, until in ((first, kept), (second, 0), (first, 0)):
+            while left > until and walk:
+                if walk.at_layer and not self._begin_layer(walk, len(watch), waiting):
+                    continue
+                cost, hits = walk.look(watch, self._sieve, left - until)
+                left -= cost
+                yield from hits
+
+    def _begin_layer(self, walk: Walk, beacons: int, waiting: Container[bytes]) -> bool:
+        """Let go of what a walk has looked for everywhere; return whether it goes on."""
+        self._give_up(walk.first_gone(waiting))
+        for rid in walk.complete():
+            walk.leave(rid)
+            if walk is self._first and self._second.layers:
+                self._second.join(rid)
+            else:
+                self._sieve.discard(rid)
+        return walk.begin_layer(beacons)
+
+    def _give_up(self, rids: Sequence[bytes]) -> None:
+        for rid in rids:
+            self._first.leave(rid)
+            self._second.leave(rid)
+            self._sieve.discard(rid)
+
+    def _look_beyond(self, watch: AnyWatch, place: int) -> tuple[int, list[Hit]]:
+        """Look into what both walks look into, for one beacon."""
+        event, event_key, steps = beyond(watch, place, 0)
         events, rid_keys = [], []
-        for place in places:
-            event, event_key = self._next[place] or self._first(place)
-            later, rid_key = next_and_rid_key(event_key)
-            self._next[place] = event + 1, later
-            events.append((place, event, event_key))
+        for number in range(event, event + self._first.layers + self._second.layers):
+            events.append((place, number, event_key))
+            event_key, rid_key = next_and_rid_key(event_key)
             rid_keys.append(rid_key)
-        blocks = rid_blocks(rid_keys, len(events))
-        hits = [Hit(*events[number], rids) for number, rids in self._found(blocks, len(events))]
-        self._place = places.stop
-        if self._place == len(self._next):
-            self._place, self._depth = 0, self._depth + 1
-        return len(events), hits
-
-    def _first(self, place: int) -> tuple[int, bytes]:
-        beacon = self._watch.beacon(place)
-        event = self._watch.last(beacon) + 1
-        return event, beacon.keys_of(event).event_key
-
-
-def sieve(goal: Set[bytes]) -> Sieve:
-    """Return what finds the events, among many, that have an identifier of `goal`."""
-    exact = frozenset(goal)
-
-    def among(data: bytes, number: int) -> Found:
-        begin = number * EVENT_BYTES
-        rids = [data[at : at + RID_BYTES]
-                for at in range(begin, begin + EVENT_BYTES, BLOCK_BYTES)]  # fmt: skip
-        return [] if exact.isdisjoint(rids) else [(number, [rid for rid in rids if rid in exact])]
-
-    def every(blocks: bytearray, events: int) -> Found:
-        data = bytes(blocks)
-        return [hit for number in range(events) for hit in among(data, number)]
-
-    try:
-        import numpy as np
-    except ImportError:
-        return every
-    # by the first two bytes: a look at 96 identifiers takes no longer than a key does
-    may_be = np.zeros(1 << 16, np.bool_)
-    may_be[[int.from_bytes(rid[:2], "big") for rid in exact]] = True
-
-    def likely(blocks: bytearray, events: int) -> Found:
-        heads = np.frombuffer(blocks, ">u2", events * EVENT_BYTES // 2)[:: BLOCK_BYTES // 2]
-        numbers = np.unique(np.flatnonzero(may_be[heads]) // SLOTS).tolist()
-        data = bytes(blocks)
-        return [hit for number in numbers for hit in among(data, number)]
-
-    return likely
+        return len(events) + steps // STEPS, hits_among(self._sieve, events, rid_keys)

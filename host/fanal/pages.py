@@ -176,12 +176,14 @@ class Pages:
     the newest 20,000.
     """
 
-    def __init__(self, counts: Counter[str]) -> None:
-        """Count losses in `counts`."""
+    def __init__(self, counts: Counter[str], lot: bytes) -> None:
+        """Count losses in `counts`. lot: see `Waiting`."""
         self._slots: dict[Key, SlotPages] = {}
         self._by_half_hour: dict[int, dict[Key, SlotPages]] = {}
         self._oldest = _NONE  # of these half hours
-        self._waiting = Waiting(counts, "pages", _WAITING_PER_MINUTE, _WAITING_MOST, slice(0))
+        self._waiting = Waiting(
+            counts, "pages", _WAITING_PER_MINUTE, _WAITING_MOST, group=slice(0), lot=lot
+        )
         self._owners: dict[bytes, SlotPages] = {}  # of pages seen lately: they repeat all the time
         self._crumbs: set[tuple[str, int, int]] = set()
         self._latest_ms = 0  # of any page that waits

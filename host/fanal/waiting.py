@@ -1,37 +1,55 @@
 """What nobody could resolve yet: kept for 48 hours, bounded, to be tried again. SPEC 3.4."""
 
+from bisect import bisect_left, insort
 from collections import Counter
+from hashlib import blake2b
 
 from fanal.heard import Heard
 
 KEPT_MS = 48 * 3600 * 1000
+LOT_BYTES = 32
 
 _MINUTE_MS = 60_000
+_DRAWN_BYTES = 8
+
 _SHARES = 4  # of those who send to a hub nobody gets more than one
 
 
 class Waiting:
     """Payloads that wait, each with the first and the latest time it was heard.
 
-    A flood is bounded twice: of each listener `most_per_minute` new payloads of one minute are
-    taken, by when it heard them, and of `most` the oldest make room. At a hub, which has many
-    listeners, one that takes a quarter of the room makes room for its own. Both losses are
-    counted, as `crowded` and `evicted`; `expired` had its 48 hours, from when it came in. Payloads
-    with the same bytes at `group` are found together.
+    A flood is bounded twice: of each listener `most_per_minute` payloads of one minute are kept,
+    by when it heard them, and of `most` the oldest make room. At a hub, which has many listeners,
+    one that takes a quarter of the room makes room for its own. Both losses are counted, as
+    `crowded` and `evicted`; `expired` had its 48 hours, from when it came in. Payloads with the
+    same bytes at `group` are found together.
+
+    Which ones of a minute are kept is drawn by lot, and not by who came first: otherwise whoever
+    sends `most_per_minute` of them as each minute begins keeps everybody else out. The lot of a
+    payload is a hash of it and of the minute, by a key that nobody knows, and the smallest ones
+    stay. Beside N others in a minute each has a chance of k / (N + 30), k being `most_per_minute`.
+    So of a beacon's 30 alerts of a minute one at least stays with a probability of
+    1 - (1 - k / (N + 30)) ** 30, and one is enough: of 240 among 6,000 that is 0.70 a minute, among
+    60,000 it is 0.11, so that it takes nine minutes on the average.
     """
 
     def __init__(
-        self, counts: Counter[str], name: str, most_per_minute: int, most: int, group: slice
-    ) -> None:
-        """Count losses in `counts` under "`name`_crowded" and so on."""
+        self, counts: Counter[str], name: str, most_per_minute: int, most: int, *, group: slice,
+        lot: bytes,
+    ) -> None:  # fmt: skip
+        """Count losses in `counts` under "`name`_crowded" and so on.
+
+        lot: the key to draw by, 32 bytes: who starts anew with the same one keeps the same.
+        """
         self._counts = counts
         self._name = name
         self._most_per_minute = most_per_minute
         self._most = most
         self._group = group
+        self._lot = lot
         self._waiting: dict[bytes, tuple[Heard, Heard]] = {}  # in order of first arrival
         self._of_listener: dict[str, dict[bytes, None]] = {}  # in the same order
-        self._of_minute: Counter[tuple[str, int]] = Counter()
+        self._of_minute: dict[tuple[str, int], list[tuple[bytes, bytes]]] = {}  # by lot
         self.groups: dict[bytes, set[bytes]] = {}  # to look into, not to change
 
     def __len__(self) -> int:
@@ -40,19 +58,24 @@ class Waiting:
     def keep(self, heard: Heard) -> bool:
         """Keep one payload and return whether it waits now (False: the minute is full)."""
         self._expire(_arrived_ms(heard))
-        known = self._waiting.get(heard.payload)
+        payload = heard.payload
+        known = self._waiting.get(payload)
         if known is not None:
-            self._waiting[heard.payload] = (known[0], heard)
+            self._waiting[payload] = (known[0], heard)
             return True
         listener, minute = _owner(heard)
-        if self._of_minute[listener, minute] >= self._most_per_minute:
-            self._counts[f"{self._name}_crowded"] += 1
-            return False
+        drawn = self._drawn(payload, minute)
+        rivals = self._of_minute.get((listener, minute), [])
+        if len(rivals) >= self._most_per_minute:
+            if drawn > rivals[-1]:
+                self._counts[f"{self._name}_crowded"] += 1
+                return False
+            self._drop(rivals[-1][1], "crowded")
         self._make_room(heard)
-        self._of_minute[listener, minute] += 1
-        self._of_listener.setdefault(listener, {})[heard.payload] = None
-        self._waiting[heard.payload] = (heard, heard)
-        self.groups.setdefault(heard.payload[self._group], set()).add(heard.payload)
+        insort(self._of_minute.setdefault((listener, minute), []), drawn)
+        self._of_listener.setdefault(listener, {})[payload] = None
+        self._waiting[payload] = (heard, heard)
+        self.groups.setdefault(payload[self._group], set()).add(payload)
         return True
 
     def each(self) -> list[tuple[Heard, Heard]]:
@@ -77,12 +100,18 @@ class Waiting:
         return True
 
     def _disown(self, payload: bytes, listener: str, minute: int) -> None:
-        self._of_minute[listener, minute] -= 1
-        if not self._of_minute[listener, minute]:
+        rivals = self._of_minute[listener, minute]
+        del rivals[bisect_left(rivals, self._drawn(payload, minute))]
+        if not rivals:
             del self._of_minute[listener, minute]
         del self._of_listener[listener][payload]
         if not self._of_listener[listener]:
             del self._of_listener[listener]
+
+    def _drawn(self, payload: bytes, minute: int) -> tuple[bytes, bytes]:
+        """Return the lot of a payload in a minute, to be compared, with the payload."""
+        text = minute.to_bytes(8, "big", signed=True) + payload
+        return blake2b(text, key=self._lot, digest_size=_DRAWN_BYTES).digest(), payload
 
     def _make_room(self, heard: Heard) -> None:
         own = self._of_listener.get(_owner(heard)[0], {})

@@ -68,7 +68,7 @@ OWNERS = {
         "wide_watch.py",
         "index_file.py",
         "saved_watch.py",
-        "deep_search.py",
+        "sieve.py",
     ),
     "paho": ("mqtt.py",),
     "httpx": ("gateway/post.py", "hub/webhook.py", "demo_responder.py"),

@@ -1,18 +1,23 @@
 """What waits is bounded for each listener and for all, and nobody's flood costs another's room."""
 
+import random
 from collections import Counter
 
+import pytest
 from fanal.heard import Heard, Receipt
-from fanal.waiting import KEPT_MS, Waiting
+from fanal.waiting import KEPT_MS, LOT_BYTES, Waiting
 
 from tests.unit.paper_beacon import T0
 
 MINUTE_MS = 60_000
+BEGIN_MS = T0 - T0 % MINUTE_MS
 
 
-def waiting(most_per_minute: int = 10, most: int = 40) -> tuple[Waiting, Counter]:
+def waiting(
+    most_per_minute: int = 10, most: int = 40, lot: bytes = bytes(LOT_BYTES)
+) -> tuple[Waiting, Counter]:
     counts: Counter[str] = Counter()
-    return Waiting(counts, "x", most_per_minute, most, slice(0, 2)), counts
+    return Waiting(counts, "x", most_per_minute, most, group=slice(0, 2), lot=lot), counts
 
 
 def at_hub(number: int, listener: str, t_ms: int = T0, received_ms: int = T0) -> Heard:
@@ -24,30 +29,85 @@ def here(number: int, t_ms: int = T0) -> Heard:
     return Heard(number.to_bytes(4, "big"), None, t_ms, "")
 
 
+def of(kept: Waiting, listener: str) -> set[bytes]:
+    return {one.payload for one, _ in kept.each()
+            if one.receipt is not None and one.receipt.listener == listener}  # fmt: skip
+
+
 def test_each_listener_has_a_minute_of_its_own():
     kept, counts = waiting()
-    assert [kept.keep(at_hub(n, "flood")) for n in range(15)] == [True] * 10 + [False] * 5
+    for n in range(15):
+        kept.keep(at_hub(n, "flood"))
+        assert len(of(kept, "flood")) == min(n + 1, 10)
+    assert counts == {"x_crowded": 5}
     assert kept.keep(at_hub(1, "other"))
     assert kept.keep(at_hub(99, "other", T0 + MINUTE_MS))
     assert counts == {"x_crowded": 5}
 
 
 def test_a_minute_that_comes_back_is_still_full():
-    kept, _ = waiting(most=1000)
+    kept, counts = waiting(most=1000)
     for n in range(10):
-        assert kept.keep(at_hub(n, "one"))
-        assert kept.keep(at_hub(n, "one", T0 + MINUTE_MS + n)) or n
-    assert not kept.keep(at_hub(50, "one"))
+        kept.keep(at_hub(n, "one"))
+        kept.keep(at_hub(100 + n, "one", T0 + MINUTE_MS + n))
+    assert counts == {}
+    for n in range(200, 210):
+        kept.keep(at_hub(n, "one"))
+    assert (len(kept), counts) == (20, {"x_crowded": 10})
 
 
 def test_what_was_resolved_gives_its_place_back():
-    kept, _ = waiting()
-    first = at_hub(0, "one")
+    kept, counts = waiting()
     for n in range(10):
         kept.keep(at_hub(n, "one"))
-    assert not kept.keep(at_hub(10, "one"))
-    assert kept.remove(first.payload)
+    assert kept.remove(at_hub(0, "one").payload)
     assert kept.keep(at_hub(10, "one"))
+    assert counts == {}
+
+
+@pytest.mark.parametrize("flood", [240, 1000])
+def test_a_flood_as_each_minute_begins_keeps_no_beacon_out(flood: int):
+    # each of the 30 alerts of a minute would stay out of all of them by (1 - 240 / 1030) ** 30
+    dice, missed = random.Random(7), 0
+    kept, counts = waiting(240, 100_000, dice.randbytes(LOT_BYTES))
+    for minute in range(40):
+        for _ in range(flood):
+            kept.keep(Heard(dice.randbytes(23), None, BEGIN_MS + MINUTE_MS * minute, ""))
+        true = [here(1000 * minute + n, BEGIN_MS + MINUTE_MS * minute + 2000 * n)
+                for n in range(30)]  # fmt: skip
+        stay = {one.payload for one in true if kept.keep(one)}
+        missed += not any(one.payload in stay for one, _ in kept.each()[-240:])
+    assert missed == 0
+    assert len(kept) == 240 * 40
+    assert counts == {"x_crowded": 40 * (flood + 30 - 240)}
+
+
+def test_who_was_out_of_luck_draws_again_each_minute():
+    """A page is the same for a quarter of an hour."""
+    dice = random.Random(8)
+    kept, _ = waiting(10, 100_000, dice.randbytes(LOT_BYTES))
+    lucky = []
+    for minute in range(60):
+        at_ms = BEGIN_MS + MINUTE_MS * minute
+        for _ in range(20):
+            kept.keep(Heard(dice.randbytes(23), None, at_ms, ""))
+        if kept.keep(here(1, at_ms)):
+            lucky.append(minute)
+            kept.remove(here(1).payload)
+    assert 10 < len(lucky) < 50
+
+
+def test_who_starts_anew_with_the_same_lot_keeps_the_same():
+    dice = random.Random(9)
+    first, _ = waiting(most=1000, lot=b"a" * LOT_BYTES)
+    everything = [at_hub(n, "one", T0 + dice.randrange(3) * MINUTE_MS) for n in range(300)]
+    written = [one for one in everything if first.keep(one)]
+    assert len(written) > len(first), "some were displaced later"
+    for lot, is_same in ((b"a", True), (b"b", False)):
+        again, _ = waiting(most=1000, lot=lot * LOT_BYTES)
+        for one in written:
+            again.keep(one)
+        assert (again.groups == first.groups) == is_same
 
 
 def test_who_takes_a_quarter_of_the_room_makes_room_for_its_own():
