@@ -86,16 +86,19 @@ def _station_request(folder: Path, opener: Opener, _: _Wanted) -> Answer:
 
 
 def _station_create(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:
-    from fanal import station
+    from fanal import anchor, station
+    from fanal.log_checkpoint import checkpoint_or_why
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.station_request import parse
 
-    officer = _unlocked(folder, opener).officer()
+    open_keyring = _unlocked(folder, opener)
+    officer, own = open_keyring.officer(), open_keyring.station()
     with Registry(folder / REGISTRY_FILE) as registry:
         made = station.create(officer, registry, parse(wanted["request"]), wanted["number"])
-    write_private(Path(wanted["out"]), made.sealed)
+        write_private(Path(wanted["out"]), made.sealed)
+        unsigned = checkpoint_or_why(registry, own, anchor.default_folder())
     return Answer({"number": made.number, "fleet": made.fleet, "fingerprint": made.fingerprint,
-                   "is_new": made.is_new})  # fmt: skip
+                   "is_new": made.is_new, "unsigned": unsigned})  # fmt: skip
 
 
 def _station_look(folder: Path, opener: Opener, wanted: _Wanted) -> Answer:

@@ -347,8 +347,10 @@ def test_an_authority_stamps_a_checkpoint(folder, tmp_path, authority):
     assert answer(folder, "log", "timestamp", "--tsa", url, code=1)["error"] == "not_signed"
     note, out = tmp_path / "newest.checkpoint", tmp_path / "newest.tsr"
     answer(folder, "log", "checkpoint", "--out", note)
-    told = answer(folder, "log", "timestamp", "--tsa", url, "--root", root, "--out", out)
+    stamped = run(folder, "log", "timestamp", "--tsa", url, "--root", root, "--out", out, "--json")
+    told = json.loads(stamped.stdout)
     assert (told["size"], told["checked"]) == (16, True)
+    assert "1 entry of the log is not signed for yet" in stamped.stderr
     with Registry(folder / REGISTRY_FILE) as registry:
         (kept,) = registry.stamps()
         assert (kept.size, kept.authority, kept.token) == (16, url, out.read_bytes())

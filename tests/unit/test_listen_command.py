@@ -166,6 +166,17 @@ def test_a_restart_knows_what_was_heard(
     assert json.loads(later.stdout)["counts"] == {"duplicate": 1}  # after a restart, still known
 
 
+def test_that_an_alert_was_heard_is_an_entry_that_nobody_signed_for(
+    fleet: PaperFleet, beacon: PaperBeacon, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    said = []
+    for _ in range(2):
+        play(monkeypatch, frames_of(beacon))
+        said.append(listen("--until", "alert", "--seconds", "20").stderr.splitlines()[-1])
+    assert said[0].endswith("not signed for yet: `fanal log checkpoint`.")
+    assert "not signed for" not in said[1]  # nothing is new the second time
+
+
 def test_deaf_at_the_end_is_an_exit_code_and_a_shout(
     fleet: PaperFleet, beacon: PaperBeacon, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -4,13 +4,15 @@ import base64
 import json
 import os
 import shutil
+import sqlite3
+from contextlib import closing
 from datetime import timedelta
 
 import pyrage
 import pytest
 from click.testing import CliRunner
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fanal import certificate, fleet, station, station_file, station_request
+from fanal import certificate, fleet, sealed_work, station, station_file, station_request
 from fanal.cli import main
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.keyring import Keyring
@@ -312,6 +314,23 @@ def test_nobody_seals_the_folder_anew_while_a_laptop_joins(at, monkeypatch):
     monkeypatch.setattr(station, "_keep_registry", kept)
     at.join(made)
     assert tried == [at.laptop]
+
+
+def test_the_officer_signs_for_the_station_while_the_keyring_is_open(at, monkeypatch):
+    monkeypatch.setattr(sealed_work, "run", sealed_work.here)
+    monkeypatch.setenv("FANAL_PASSPHRASE", PASSPHRASE)
+    words = ("station", "create", "--to", at.asked.line, "--number", "3", "--yes", "--json")
+    out = str(at.laptop.parent / "s3.age")
+    done = CliRunner().invoke(main, ["--fleet", str(at.office), *words, "--out", out])
+    assert (done.exit_code, json.loads(done.stdout)["is_new"]) == (0, True)
+    assert "signed" not in done.output
+    with Registry(at.office / REGISTRY_FILE) as registry:
+        assert (registry.unsigned(), registry.log_size()) == (0, 3)
+    with closing(sqlite3.connect(at.office / REGISTRY_FILE)) as file, file:
+        file.execute("DELETE FROM log_leaf WHERE number = 2")
+    done = CliRunner().invoke(main, ["--fleet", str(at.office), *words, "--out", out])
+    assert done.exit_code == 0
+    assert "The log was not signed: " in done.stderr
 
 
 @pytest.mark.parametrize(

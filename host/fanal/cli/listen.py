@@ -4,7 +4,7 @@ from pathlib import Path
 
 import click
 
-from fanal.cli import console, ears
+from fanal.cli import console, ears, log_tail
 from fanal.error import UsageError
 
 GPSD = "127.0.0.1:2947"
@@ -94,9 +94,10 @@ def listen_command(
         show = Show.silent() if as_json else Show.objects() if as_jsonl else Show.lines()
         fleet_key = public_key_of(from_der(registry.fleet_certificate()))
         kept = HighWater(default_folder(), fleet_key)
-        sitting = Sitting(registry, roots, show, until, kept)
+        sitting, entries = Sitting(registry, roots, show, until, kept), registry.log_size()
         ended = sitting.run(radio, seconds)
         sitting.summarise()
+        log_tail.say(registry, registry.log_size() != entries)
         if as_json:
             console.print_json(sitting.report())
     ctx.exit(ended)

@@ -5,7 +5,7 @@ from typing import TYPE_CHECKING
 
 import click
 
-from fanal.cli import console, log_rows
+from fanal.cli import console, log_rows, log_tail
 
 if TYPE_CHECKING:
     from fanal.registry import Registry
@@ -178,6 +178,7 @@ def timestamp_command(
 
     with _registry(session) as registry:
         stamped = timestamp(registry, tsa, None if root is None else root.read_bytes())
+        log_tail.say(registry, is_changed=True)  # that there is a timestamp is an entry
     if out is not None:
         write_private(out, stamped.stamp.token)
     if as_json:

@@ -127,6 +127,8 @@ def create_command(
         on_step("Opening the keyring and making the file")
         made = sealed_work.run("station create", session.fleet_dir, opener, request=asked.line,
                                number=number, out=out.absolute()).values  # fmt: skip
+    if why := made.pop("unsigned"):
+        console.note(why)
     if as_json:
         console.print_json({"ok": True, **made, "out": out})
         return
