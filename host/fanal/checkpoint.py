@@ -17,7 +17,7 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fanal.error import IntegrityError
 from fanal.merkle import HASH_SIZE
 
-MOST_BYTES = 65_536  # of a note from outside
+MOST_BYTES = 1 << 17  # of a note from outside: 16 signatures of 5 kB each have to fit
 
 _DASH = "— "
 _ED25519 = b"\x01"  # its type in C2SP signed-note

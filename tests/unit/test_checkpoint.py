@@ -51,6 +51,14 @@ def test_one_signed_by_others_too():
         checkpoint.open_checkpoint(f"{head}\n\n{other}", PUBLIC)
 
 
+def test_sixteen_signatures_of_keys_that_outlive_quantum_computers_fit():
+    signature = base64.b64encode(bytes(4 + 4900)).decode()
+    others = [f"— witness-{number}.example/of-the-log {signature}\n" for number in range(15)]
+    assert checkpoint.open_checkpoint(SIGNED + "".join(others), PUBLIC) == HELD
+    with pytest.raises(IntegrityError):
+        checkpoint.open_checkpoint(SIGNED + "".join(2 * others), PUBLIC)
+
+
 def test_another_key_is_another_signer():
     other = Ed25519PrivateKey.from_private_bytes(bytes(32)).public_key().public_bytes_raw()
     with pytest.raises(IntegrityError):
@@ -80,7 +88,7 @@ def test_it_is_refused_with_any_bit_flipped():
         "", "\n\n\n", "a\n1\n", f"a\n01\n{'A' * 43}=\n", f"a\n-1\n{'A' * 43}=\n",
         f"a\n1\n{'A' * 42}==\n", f"a\n9223372036854775808\n{'A' * 43}=\n", f"a\n²\n{'A' * 43}=\n",
         f"a b\n1\n{'A' * 43}=\n", f"a+b\n1\n{'A' * 43}=\n", f"\n1\n{'A' * 43}=\n",
-        f"a\n1\n{'A' * 43}=", f"a\n1\n{'A' * 42}B=\n", f"a\r\n1\n{'A' * 43}=\n", "x" * 70_000,
+        f"a\n1\n{'A' * 43}=", f"a\n1\n{'A' * 42}B=\n", f"a\r\n1\n{'A' * 43}=\n", "x" * 140_000,
         f"a\n1\n{'é' * 43}=\n",
     ],
 )  # fmt: skip
