@@ -569,3 +569,24 @@ def test_a_log_on_postgresql_is_verified_signed_and_proved(store, tmp_path):
     with store.writing() as session:
         session.scalars(select(LogLeafRow).where(LogLeafRow.number == 150)).one().content = b"{}"
     assert ("edited", 150) in found(store, note)
+
+
+@pytest.mark.parametrize(
+    ("kind", "script"),
+    [
+        ("trigger", "CREATE FUNCTION f() RETURNS trigger LANGUAGE plpgsql AS 'BEGIN RETURN NULL;"
+         " END'; CREATE TRIGGER t BEFORE INSERT ON action FOR EACH ROW EXECUTE FUNCTION f()"),
+        ("rule", "CREATE RULE r AS ON INSERT TO log_leaf DO INSTEAD NOTHING"),
+        ("rule", "ALTER TABLE site RENAME TO other; CREATE VIEW site AS SELECT * FROM other"),
+        ("policy", "CREATE POLICY p ON incident USING (kind <> 'ALERT')"),
+    ],
+)  # fmt: skip
+@pytest.mark.parametrize("store", ["postgres"], indirect=True)
+def test_what_was_put_between_program_and_tables_is_found_on_postgresql(store, kind, script):
+    assert found(store) == []
+    with store.engine.begin() as connection:
+        connection.exec_driver_sql(script)
+    told = [(one.code, one.sentence) for one in examined(store).findings]
+    assert ("file", f"There is a {kind} that Fanal did not make") == (
+        told[0][0], told[0][1].partition(":")[0],
+    )  # fmt: skip

@@ -40,6 +40,17 @@ from fanal.log_tree import Tree, compared
 _LOOKED_AT = (LogLeafRow, LogNodeRow, LogCheckpointRow, IncidentRow, ActionRow, UserRow,
               ListenerRow, SiteRow, FleetRow, BeaconRow, MetaRow)  # fmt: skip
 _AT_ONCE = 1000
+_NAMES = [of.__tablename__ for of in _LOOKED_AT]
+_OF_SQLITE = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"
+# a view is a relation with a rule
+_OF_POSTGRESQL = """
+SELECT kind, name FROM (
+    SELECT 'trigger', tgname, tgrelid FROM pg_trigger WHERE NOT tgisinternal
+    UNION ALL SELECT 'rule', rulename, ev_class FROM pg_rewrite
+    UNION ALL SELECT 'policy', polname, polrelid FROM pg_policy
+) AS made (kind, name, of) JOIN pg_class ON pg_class.oid = of
+WHERE relname = ANY(:tables) AND pg_table_is_visible(of) ORDER BY kind, name
+"""
 
 Kept = Callable[[str], Iterable[str]]
 
@@ -87,20 +98,25 @@ class _Examination:
 
     def is_comparable(self) -> bool:
         """Say whether everything can be read as what it is."""
-        if not self.is_sqlite:
-            return True
-        for sentence in log_shape.damages(self.session):
+        for sentence in log_shape.damages(self.session) if self.is_sqlite else ():
             self.found.add("file", sentence)
-        made = text("SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')")
-        for kind, name in self.session.execute(made):
+        for kind, name in self.strangers():
             self.found.add("file", f"There is a {kind} that Fanal did not make: {name!r}.")
-        if not self.found:
+        if self.is_sqlite and not self.found:
             tables = [as_type(Table, of.__table__) for of in _LOOKED_AT]
             for sentence in log_shape.strange_values(self.session, tables):
                 self.found.add("table", sentence)
         if self.found:
             self.found.add("file", "What the database says of its log cannot be compared.")
         return not self.found
+
+    def strangers(self) -> Iterable[tuple[str, str]]:
+        """Give (kind, name) of what makes a program read, or write, something else."""
+        if self.is_sqlite:
+            found = self.session.execute(text(_OF_SQLITE))
+        else:
+            found = self.session.execute(text(_OF_POSTGRESQL), {"tables": _NAMES})
+        return ((kind, name) for kind, name in found)
 
     def origin(self) -> str:
         """Return the name of the log, "" if there is no fleet, or not the one that should be."""
