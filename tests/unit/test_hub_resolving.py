@@ -3,8 +3,10 @@
 import random
 import sqlite3
 import threading
+from types import SimpleNamespace
 
 import pytest
+from fanal import resolver as resolver_module
 from fanal.error import EnvironmentFault, FanalError, IntegrityError
 from fanal.heard import Heard, Receipt
 from fanal.hub import anchors, heard_rows, resolving
@@ -21,6 +23,7 @@ from fanal.hub.tables import (
     ReceivedRow,
     SightingRow,
 )
+from fanal.hub.taking import Taking
 from fanal.resolver import Resolver
 from fanal_protocol import keys
 from sqlalchemy import event, func, select, update
@@ -420,6 +423,48 @@ def test_what_waits_is_bounded_and_the_fleets_own_stay_longest(hub):
 
 def _waiting(payload: bytes, listener: str) -> Heard:
     return Heard(payload, None, SENT_MS, "", Receipt(listener, SENT_MS, SENT_MS))
+
+
+def test_a_flood_keeps_no_beacon_out_and_who_starts_anew_keeps_the_same(hub, monkeypatch):
+    monkeypatch.setattr(resolver_module, "_WAITING_PER_MINUTE", 20)
+    monkeypatch.setattr(resolving, "_SEARCHED_BUSY", 0)
+    monkeypatch.setattr(resolving, "_SEARCHED_IDLE", 0)
+    dice, minute_ms = random.Random(12), T0 - T0 % 60_000
+    flood = [heard(b"\x20" + dice.randbytes(8) + b"\0\1" + dice.randbytes(12), minute_ms)
+             for _ in range(40)]  # fmt: skip
+    true = [heard(hub.beacons[0].alert(40, age_s), minute_ms + 1000 * age_s)
+            for age_s in range(0, 60, 2)]  # fmt: skip
+    hub.now_ms = minute_ms + 58_000
+    for heards in (flood, true):
+        take(hub, LISTENERS[0].heard(*heards, sent_ms=hub.now_ms))
+    first = worker(hub)
+    while first.step():
+        pass
+    kept = first._mind.resolver._waiting
+    assert len(kept) == 20
+    assert not {one.payload for one in true}.isdisjoint(one.payload for one, _ in kept.each())
+    assert len(rows(hub, HeardRow)) > 20, "some had lost their place again"
+    second = worker(hub, "two", patience_ms=0)
+    second.step()
+    assert second._mind.resolver._waiting.groups == kept.groups
+    monkeypatch.undo()
+    finish(worker(hub, "three", patience_ms=0))
+    assert [row.event for row in rows(hub, IncidentRow)] == [40]
+
+
+def test_a_hub_that_is_never_idle_searches_for_a_share_of_its_time(hub, monkeypatch):
+    budgets = []
+    monkeypatch.setattr(Taking, "search", lambda _, budget: budgets.append(budget))
+    now_s = [1000.0]
+    monkeypatch.setattr(resolving, "time", SimpleNamespace(monotonic=lambda: now_s[0]))
+    one = worker(hub)
+    for number, passes_s in enumerate((5.0, 0.5, 0.25, 5.0)):
+        now_s[0] += passes_s
+        take(hub, LISTENERS[0].heard(heard(hub.beacons[0].alert(40, 2 * number), T0)))
+        one.step()
+    assert budgets == [20_000, 10_000, 5000, 20_000]
+    one.step()
+    assert budgets[4:] == [2000]
 
 
 def test_names_of_groups_are_forgotten_when_they_are_old_or_too_many(hub, monkeypatch):

@@ -4,6 +4,7 @@ The database has all of it, so a worker that was killed, or that takes over from
 on exactly where the last commit was.
 """
 
+import hmac
 from collections import defaultdict
 from collections.abc import Callable, Mapping
 from contextlib import suppress
@@ -100,7 +101,9 @@ def recall(
     if damaged and not anchors:
         open_anchor(storage, beacons[0].id, beacons[0].anchor_event, beacons[0].anchor)
     newest = {row.id: row.newest_event for row in beacons}
-    resolver = Resolver([], behind=MOST_BEHIND)
+    # by the same lot, since what lost its place is in the database still
+    lot = hmac.digest(storage, b"fanal/1 hub waiting", "sha256")
+    resolver = Resolver([], behind=MOST_BEHIND, lot=lot)
     lines = _lines(session)
     watched = list(anchors.values())
     alive()

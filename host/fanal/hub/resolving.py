@@ -43,8 +43,9 @@ MOST_RECEIVED = 5_000_000  # names of groups, about 1 GB
 
 _MOST_GROUPS = 64  # in one transaction
 _MOST_S = 0.5  # of work for one transaction
-_SEARCHED_IDLE = 2000  # events, when nothing else is to be done; 50 us each
-_SEARCHED_BUSY = 200
+_SEARCHED_IDLE = 2000  # events, when nothing else is to be done; 6 us each
+_SEARCHED_BUSY = 20_000  # for a second of other work: whoever keeps a hub busy must not end it
+_MOST_SINCE_S = 1.0
 _IDLE_S = 0.25  # other workers fill the inbox too, and do not wake this one
 _AFTER_TROUBLE_S = 1.0
 _FORGET_EVERY_MS = 600_000
@@ -90,6 +91,7 @@ class Resolving:
         self._incidents = Incidents()
         self._at_ms = 0
         self._forgot_ms = 0
+        self._searched_s = 0.0
 
     @property
     def has_more(self) -> bool:
@@ -163,7 +165,7 @@ class Resolving:
         taking, mind.first = mind.first, Taking(mind.resolver)
         done = _take(taking, rows)
         if mind.resolver.has_unsearched:
-            taking.search(_SEARCHED_BUSY if rows else _SEARCHED_IDLE)
+            self._search(taking, is_busy=bool(rows))
         if taking.woken:
             with self._store.reading() as session:
                 taking.take_others(lambda rids: heard_rows.alerts_of(session, rids))
@@ -172,6 +174,12 @@ class Resolving:
         else:
             self._renew()
         return taking.frames if self._mind is mind else 0
+
+    def _search(self, taking: Taking, *, is_busy: bool) -> None:
+        """Look for what waits: when busy for a share of the time since this was done last."""
+        since_s = min(time.monotonic() - self._searched_s, _MOST_SINCE_S)
+        taking.search(int(_SEARCHED_BUSY * since_s) if is_busy else _SEARCHED_IDLE)
+        self._searched_s = time.monotonic()
 
     def _is_time_to_forget(self) -> bool:
         return abs(self._store.now_ms() - self._forgot_ms) >= _FORGET_EVERY_MS
