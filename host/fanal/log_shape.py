@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from functools import cache
 
 from sqlalchemy import (
+    JSON,
     Connection,
     LargeBinary,
     Select,
@@ -77,6 +78,10 @@ def strange_values(session: Session, tables: Iterable[Table] = ()) -> Iterator[s
                 held = select(cast(column, LargeBinary)).where(column.is_not(None)).distinct()
                 if not all(_is_text(row[0]) for row in session.execute(_streamed(held))):
                     yield f"Of table {table.name}, column {column.name}, a value is no text."
+            elif isinstance(column.type, JSON):
+                asked = select(func.count()).where(func.json_valid(column) == 0)
+                if session.scalar(asked.select_from(table)):
+                    yield f"Of table {table.name}, column {column.name}, a value is no JSON."
 
 
 def texts_for_bytes(session: Session) -> Iterator[str]:

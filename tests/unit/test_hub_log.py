@@ -363,6 +363,7 @@ def test_an_edit_of_the_log_is_found_and_where(hub, tmp_path, script, code, entr
         " fixed_latitude = NULL, fixed_longitude = NULL, fixed_accuracy_m = NULL",
         "UPDATE listener SET enrolled_ms = 1, name = 'x' WHERE enrolled_ms IS NULL",
         "UPDATE listener SET fixed_latitude = 5 WHERE name = 'east gate'",
+        "UPDATE listener SET dropped = '{'",
         "DELETE FROM listener WHERE name = 'east gate'",
         "UPDATE site SET latitude = 5",
         "DELETE FROM site",
@@ -381,6 +382,12 @@ def test_an_edit_of_what_the_log_speaks_of_is_found(hub, tmp_path, script):
     sql(tmp_path, script)
     with Store(f"sqlite:///{tmp_path / 'hub.db'}") as store:
         assert {code for code, _ in found(store)} & {"table", "file"}
+
+
+def test_values_that_nest_without_end_are_not_read(hub, tmp_path):
+    sql(tmp_path, "UPDATE listener SET dropped = replace(hex(zeroblob(495)), '0', '[')"
+                  " || replace(hex(zeroblob(495)), '0', ']')")  # fmt: skip
+    assert found(hub) == []
 
 
 def test_new_incidents_are_counted(hub):

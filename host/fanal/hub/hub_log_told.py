@@ -5,7 +5,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from sqlalchemy import select
-from sqlalchemy.orm import Session
+from sqlalchemy.orm import Session, defer
 
 from fanal.hub import hub_log
 from fanal.hub.tables import (
@@ -91,7 +91,8 @@ def _rows(session: Session) -> Iterator[tuple[Subject, dict[str, Any] | None]]:
         yield ("account", user.name), hub_log.told(user)
     for site in session.scalars(select(SiteRow)):
         yield ("site", site.name), hub_log.told(site)
-    for listener in session.scalars(select(ListenerRow).execution_options(yield_per=1000)):
+    listeners = select(ListenerRow).options(defer(ListenerRow.dropped))  # JSON, of any depth
+    for listener in session.scalars(listeners.execution_options(yield_per=1000)):
         of_log = hub_log.told(listener)
         yield ("listener", listener.key), None if _is_plain(of_log) else of_log
 
