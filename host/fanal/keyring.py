@@ -288,16 +288,6 @@ def check_passphrase(passphrase: str) -> None:
         )
 
 
-def require_other(folder: Path, out: Path) -> None:
-    """Raise UsageError if writing `out` would replace a file of the fleet: a key of it, perhaps."""
-    if out.exists() and out.parent.samefile(folder):
-        raise UsageError(
-            f"{out} is a file of the fleet, and would be lost.",
-            "Choose another name, or another folder.",
-            code="fleet_file",
-        )
-
-
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -173,8 +173,9 @@ def json_option(command: _F) -> _F:
         return value
 
     return click.option(
-        "--json", "as_json", is_flag=True, callback=remember, help="Print one JSON object."
-    )(command)
+        "--json", "as_json", is_flag=True, callback=remember, help="Print one JSON object.",
+        is_eager=True,  # what is wrong with another option is told as JSON too
+    )(command)  # fmt: skip
 
 
 def passphrase_option(command: _F) -> _F:

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanal.cli import console
+from fanal.cli.out_file import OutFile
 from fanal.error import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -35,7 +36,7 @@ Exit codes: 0 fine, 1 the officer's keys are not here, 2 the file is there alrea
 to show words on, 4 wrong passphrase.
 """,
 )
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--out", required=True, type=OutFile(),
               help="The file to write. It may lie anywhere: it is sealed.")  # fmt: skip
 @click.option("--shares", "shares_text", metavar="K/N",
               help="No passphrase, but words for N people, K of whom are needed.")  # fmt: skip

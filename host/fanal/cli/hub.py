@@ -12,6 +12,7 @@ from fanal.cli.hub_listener import listener_group
 from fanal.cli.hub_log import hub_log_group
 from fanal.cli.hub_site import site_group
 from fanal.cli.hub_user import user_group
+from fanal.cli.out_file import OutFile
 
 _bind_option = click.option(
     "--bind", metavar="HOST:PORT", help="Listen here, whatever hub.toml says."
@@ -141,7 +142,7 @@ Examples:
     type=click.Path(path_type=Path, dir_okay=False),
     help="The file that systemd hands over: readable by root alone. It is not read now.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), help="Write it here, not to the terminal.")
+@click.option("--out", type=OutFile(), help="Write it here, not to the terminal.")
 @console.json_option
 def unit_command(hub: Path, passphrase_file: Path, out: Path | None, as_json: bool) -> None:
     """Print a systemd unit for this hub.

@@ -9,6 +9,7 @@ import click
 
 from fanal.cli import choice, console
 from fanal.cli.hub_folder import hub_option
+from fanal.cli.out_file import OutFile
 from fanal.error import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -40,7 +41,7 @@ Exit codes: 0 fine, 1 no fleet, 2 not a hub's line, 4 wrong passphrase.
     help="The line that `fanal hub init` printed at the hub, or a file that holds it.",
 )  # fmt: skip
 @click.option("--here", is_flag=True, help="The hub is on this computer: enrol it, and accept.")
-@click.option("--out", type=click.Path(path_type=Path, dir_okay=False), help="The file to write.")
+@click.option("--out", type=OutFile(), help="The file to write.")
 @hub_option
 @click.option(
     "--hub-passphrase-file", type=click.Path(path_type=Path, dir_okay=False),

@@ -6,6 +6,7 @@ import click
 
 from fanal.cli import console, log_rows
 from fanal.cli.hub_folder import hub_option, open_store
+from fanal.cli.out_file import OutFile
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
 
@@ -93,7 +94,7 @@ Examples:
   fanal hub log checkpoint --restored      the database is a copy of before
 """,
 )
-@click.option("--out", type=_FILE, metavar="FILE", help="Write it to a file too, to hand out.")
+@click.option("--out", type=OutFile(), metavar="FILE", help="Write it to a file too, to hand out.")
 @click.option("--restored", is_flag=True,
               help="Go on from a backup: what is lost is lost, and the log says so.")  # fmt: skip
 @hub_option
@@ -130,7 +131,8 @@ Examples:
 """,
 )
 @click.argument("entry", type=int)
-@click.option("--out", type=_FILE, required=True, metavar="FILE", help="Where to write the proof.")
+@click.option("--out", type=OutFile(), required=True, metavar="FILE",
+              help="Where to write the proof.")  # fmt: skip
 @hub_option
 @console.json_option
 def prove_command(entry: int, out: Path, hub: Path, as_json: bool) -> None:

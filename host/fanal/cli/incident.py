@@ -8,6 +8,7 @@ import click
 
 from fanal.cli import console
 from fanal.cli.hub_folder import hub_option, open_store
+from fanal.cli.out_file import OutFile
 
 if TYPE_CHECKING:
     from fanal.hub.actions import Done
@@ -198,7 +199,7 @@ a beacon and a place: treat it as you treat a case file.
 """,
 )
 @click.argument("number", type=int)
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--out", type=OutFile(), required=True, help="The file to write.")
 @click.option("--as", "who", metavar="NAME", default="", help="Who takes it; the log tells.")
 @hub_option
 @console.json_option

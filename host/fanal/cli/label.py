@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fanal.cli import console
+from fanal.cli.out_file import OutFile
 from fanal.error import UsageError
 from fanal.label_sheet import SHEETS, by_name
 
@@ -38,7 +39,7 @@ Print at 100 %, never "fit to page", and the first page on plain paper: hold it 
 )
 @click.option(
     "--out", "path", metavar="FILE", required=True,
-    type=click.Path(path_type=Path, dir_okay=False), help="FILE.pdf or FILE.png.",
+    type=OutFile(), help="FILE.pdf or FILE.png.",
 )  # fmt: skip
 @click.option(
     "--skip", metavar="N", type=click.IntRange(min=0), default=0,

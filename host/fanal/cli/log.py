@@ -6,6 +6,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fanal.cli import console, log_rows, log_tail
+from fanal.cli.out_file import OutFile
 
 if TYPE_CHECKING:
     from fanal.registry import Registry
@@ -67,7 +68,7 @@ Examples:
   fanal log checkpoint --out for-the-lawyer.checkpoint
 """,
 )
-@click.option("--out", type=_FILE, metavar="FILE", help="Write it to a file too, to hand out.")
+@click.option("--out", type=OutFile(), metavar="FILE", help="Write it to a file too, to hand out.")
 @click.option("--restored", "is_restored", is_flag=True,
               help="The registry comes from a backup, and newer entries may be gone.")  # fmt: skip
 @console.unlock_options
@@ -108,7 +109,8 @@ Examples:
 """,
 )
 @click.argument("entry", type=int)
-@click.option("--out", type=_FILE, required=True, metavar="FILE", help="Where to write the proof.")
+@click.option("--out", type=OutFile(), required=True, metavar="FILE",
+              help="Where to write the proof.")  # fmt: skip
 @click.option("--log", default="", metavar="ORIGIN", help="The log of a station that was merged.")
 @console.json_option
 @console.pass_session
@@ -163,7 +165,7 @@ Examples:
 @click.option("--tsa", required=True, metavar="URL", help="The timestamp authority (RFC 3161).")
 @click.option("--root", type=_FILE, metavar="FILE",
               help="Its root certificate, PEM: the answer is checked against it.")  # fmt: skip
-@click.option("--out", type=_FILE, metavar="FILE", help="Write the answer to a file too.")
+@click.option("--out", type=OutFile(), metavar="FILE", help="Write the answer to a file too.")
 @console.json_option
 @console.pass_session
 def timestamp_command(

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fanal.cli import console
+from fanal.cli.out_file import OutFile
 from fanal.error import UsageError
 from fanal.power_figures import BOARDS
 from fanal.power_schedule import PROFILES
@@ -70,7 +71,7 @@ All of it is calculated, nothing measured: --sources says where each figure is f
     help="A setting of the firmware, or a figure of your own; can be repeated.",
 )  # fmt: skip
 @click.option(
-    "--plot", "plot_path", metavar="FILE", type=click.Path(path_type=Path, dir_okay=False),
+    "--plot", "plot_path", metavar="FILE", type=OutFile(),
     help="Months of life over events a month: FILE.png or FILE.svg.",
 )  # fmt: skip
 @click.option("--sources", "with_sources", is_flag=True, help="Show where each figure is from.")

@@ -6,6 +6,7 @@ from pathlib import Path
 import click
 
 from fanal.cli import console, log_tail
+from fanal.cli.out_file import OutFile
 from fanal.error import BatchError
 from fanal.printable import printable
 
@@ -35,7 +36,7 @@ Exit codes: 0 fine; 1 nobody said what to seal to (--plain), or other commands w
 4 wrong passphrase, or a log that nobody may sign for (`fanal log verify` says why).
 """,
 )
-@click.option("--out", type=_FILE, metavar="FILE",
+@click.option("--out", type=OutFile(), metavar="FILE",
               help="Where to write it, by default station-NUMBER-DAY.fanal.age here.")  # fmt: skip
 @click.option(
     "--format", "form", type=click.Choice(["json", "csv"]), default="json", show_default=True,
@@ -67,7 +68,7 @@ def export_command(
     from datetime import datetime
 
     from fanal import registry_export, sealed_work
-    from fanal.keyring import require_other
+    from fanal.own_folder import require_other
     from fanal.registry import REGISTRY_FILE, Registry
 
     folder = session.fleet_dir
@@ -79,7 +80,7 @@ def export_command(
             day = datetime.now().astimezone().date()
             name = registry_export.file_name(registry.home(), form, day, is_sealed=is_sealed)
             out = Path(name)
-        require_other(folder, out)
+        require_other(out)
         if not (is_sealed or is_signed):
             told = asdict(registry_export.export_plain(registry, out, form))
     if is_sealed or is_signed:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fanal.cli import console, sim_images, sim_line
+from fanal.cli.out_file import OutFile
 from fanal.cli.sim_bench import CHIPS, Bench, board_argument, examples, pass_bench
 from fanal.sim import force
 
@@ -274,7 +275,7 @@ def duplicate(bench: Bench, share: float, listener: str | None) -> None:
 
 
 @sim_group.command(epilog=examples("record /tmp/air.jsonl", "record --stop"))
-@click.argument("file", type=click.Path(path_type=Path, dir_okay=False), required=False)
+@click.argument("file", type=OutFile(), required=False)
 @click.option("--stop", is_flag=True, help="Stop recording.")
 @pass_bench
 def record(bench: Bench, file: Path | None, stop: bool) -> None:

@@ -7,6 +7,7 @@ from pathlib import Path
 import click
 
 from fanal.cli import choice, console, log_tail
+from fanal.cli.out_file import OutFile
 
 _COMPARE_REQUEST = (
     "Compare those letters with the laptop's, by telephone: whoever put another line in the place"
@@ -88,7 +89,7 @@ Exit codes: 0 fine, 1 the number has another key, 2 not a laptop's line, 4 wrong
               help="The line of `fanal station request`, or a file that holds it.")  # fmt: skip
 @click.option("--number", required=True, type=click.IntRange(1, 0xFFFF),
               help="The station's number, never used for another laptop.")  # fmt: skip
-@click.option("--out", required=True, type=click.Path(path_type=Path, dir_okay=False),
+@click.option("--out", required=True, type=OutFile(),
               help="The file to write.")  # fmt: skip
 @choice.yes_option
 @console.unlock_options
@@ -107,7 +108,7 @@ def create_command(
 
     The file is sealed to that laptop. It holds the root of that station and no other.
     """
-    from fanal import keyring, sealed_work
+    from fanal import sealed_work
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.station_request import PREFIX, parse
 
@@ -116,7 +117,6 @@ def create_command(
         to = path.read_bytes()[:4096].decode("utf-8", "replace")
     asked = parse(to)
     Registry(session.fleet_dir / REGISTRY_FILE).close()  # before anybody types a passphrase
-    keyring.require_other(session.fleet_dir, out)
     choice.ask(
         f"The laptop {asked.fingerprint} becomes station {number} of the fleet in"
         f" {session.fleet_dir}: it makes beacons that this fleet trusts. {_COMPARE_REQUEST}",

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING
 import click
 
 from fanal.cli import console
+from fanal.cli.out_file import OutFile
 from fanal.error import FanalError
 
 if TYPE_CHECKING:
@@ -25,7 +26,7 @@ Examples:
 """,
 )
 @click.option(
-    "--out", metavar="FILE.zip", type=click.Path(path_type=Path),
+    "--out", metavar="FILE.zip", type=OutFile(dir_okay=True),
     help="Where to write it; a folder will do. Default: a new file here.",
 )  # fmt: skip
 @console.json_option

@@ -10,6 +10,7 @@ import click
 
 from fanal.beacon_name import shown
 from fanal.cli import choice, console, ears
+from fanal.cli.out_file import OutFile
 from fanal.cli.self_test import Wanted, hear
 from fanal.error import FanalError, UsageError
 from fanal.printable import printable
@@ -84,7 +85,7 @@ nothing of the beacon.
               help="The strongest.")  # fmt: skip
 @click.option("--air-wait", type=click.FloatRange(1, 3600), metavar="SECONDS",
               help="Wait so long for it.  [default: 30 by wire, 120 by hand]")  # fmt: skip
-@click.option("--junit", type=click.Path(path_type=Path, dir_okay=False), metavar="FILE",
+@click.option("--junit", type=OutFile(), metavar="FILE",
               help="Also write the rows as a JUnit file.")  # fmt: skip
 @console.unlock_options
 @console.json_option

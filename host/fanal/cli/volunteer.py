@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from fanal.cli import console
+from fanal.cli.out_file import OutFile
 from fanal.error import EnvironmentFault, UsageError
 
 if TYPE_CHECKING:
@@ -45,7 +46,7 @@ Tell the volunteers the eight letters of the file by telephone, so that they kno
     "--ca", type=click.Path(path_type=Path, dir_okay=False),
     help="Certificates (PEM) to trust instead of the system's.",
 )  # fmt: skip
-@click.option("--out", type=click.Path(path_type=Path), required=True, help="The file to write.")
+@click.option("--out", type=OutFile(), required=True, help="The file to write.")
 @click.option("--plain", is_flag=True, help="Allow http:// or mqtt:// to another computer.")
 @console.unlock_options
 @console.json_option
@@ -133,7 +134,7 @@ Examples:
 @click.option("--at", metavar="LAT,LON[,M]", help="Where this computer is; it will be in the unit.")
 @click.option("--gpsd", metavar="HOST:PORT", help="Ask a gpsd where this computer is.")
 @click.option("--adapter", metavar="NAME", help="Which Bluetooth adapter, such as hci0.")
-@click.option("--out", type=click.Path(path_type=Path), help="The file to write; else it is shown.")
+@click.option("--out", type=OutFile(), help="The file to write; else it is shown.")
 def unit_command(
     bundle_file: Path, at: str | None, gpsd: str | None, adapter: str | None, out: Path | None
 ) -> None:
