@@ -4,10 +4,13 @@ import html
 import re
 
 import pytest
-from fanal.hub.tables import ActionRow, InboxRow, IncidentRow, ListenerRow
-from fanal.hub.web import shown
-from sqlalchemy import event, select
+from fanal.hub import hub_log
+from fanal.hub.hub_log_checkpoint import checkpoint
+from fanal.hub.tables import ActionRow, InboxRow, IncidentRow, ListenerRow, LogLeafRow
+from fanal.hub.web import condition, shown
+from sqlalchemy import event, select, update
 
+from tests.unit.paper_hub_log import KEY, pin
 from tests.unit.paper_incidents import (
     NOW_MS,
     a_situation,
@@ -172,6 +175,45 @@ async def test_what_nobody_resolves_is_an_alarm_on_every_page(web, made):
     async with web.visitor() as stranger:
         answer = await stranger.get("/health")
     assert (answer.status_code, answer.json()) == (503, {"error": "unresolved"})
+
+
+async def test_a_log_that_nobody_signs_is_told_to_officers(web, made, tmp_path):
+    path, words = f"/incidents/{made['drill']}", "The hub’s log is not signed:"
+    web.store.clock[0] += 2 * condition.UNSIGNED_MS
+    assert words not in text_of(await read(web, path))  # there is no fleet that could
+    pin(web.store)
+    size = len(hub_log.leaves(web.store))
+    with web.store.writing() as session:
+        hub_log.enter(session, "exported", web.store.now_ms())
+    for place in ("/", path, "/listeners"):
+        text = text_of(await read(web, place))
+        assert f"{words} {size + 1} entries, the first of 20 min ago" in text
+        assert words not in text_of(await read(web, place, "duty"))
+    checkpoint(web.store, KEY, [tmp_path / "kept"])
+    assert words not in text_of(await read(web, path))
+    with web.store.writing() as session:
+        hub_log.enter(session, "exported", web.store.now_ms())
+    assert condition.unsigned(web.store) is None
+    web.store.clock[0] += condition.UNSIGNED_MS
+    assert condition.unsigned(web.store) == condition.Unsigned(
+        1, web.store.clock[0] - condition.UNSIGNED_MS
+    )
+    assert f"{words} 1 entry, the first of 10 min ago" in text_of(await read(web, path))
+    async with web.visitor("guest") as visitor:
+        told = (await visitor.get("/api/v1/health")).json()["unsigned"]
+    assert (told["entries"], told["since_ms"]) == (
+        1, web.store.clock[0] - condition.UNSIGNED_MS,
+    )  # fmt: skip
+
+
+@pytest.mark.parametrize("at_ms", [1 << 90, -1, 0, NOW_MS + 10**12])
+async def test_an_unsigned_entry_of_any_time_spoils_no_page(web, at_ms):
+    pin(web.store)
+    with web.store.writing() as session:
+        session.execute(
+            update(LogLeafRow).values(content=f'{{"at_ms":{at_ms},"what":"x"}}'.encode())
+        )
+    assert "is not signed: 2 entries. It may" in text_of(await read(web, "/"))
 
 
 async def test_no_incident_is_not_told_as_all_quiet(web):
@@ -339,7 +381,7 @@ async def test_the_number_of_queries_does_not_grow_with_what_is_there(web):
     add_sightings(web.store, first, ears, 3000)
     many = [await queries(path) for path in paths]
     assert many == few
-    assert max(many) <= 19
+    assert max(many) <= 21
 
 
 async def test_a_flood_of_strangers_leaves_the_listeners_readable(web):

@@ -170,11 +170,13 @@ def enrol(request: Request, key: Annotated[str, Path(max_length=200)], body: Enr
 
 @router.get("/health", responses=answer({"type": "object"}))
 def health(request: Request) -> Any:
-    """How the hub is: incidents by kind and state, listeners that fail, what waits."""
+    """How the hub is: incidents by kind and state, listeners that fail, what waits, and what of
+    the log is not signed."""
     store = _hub(request).store
     return {"change": store.change(), "incidents": view.counts(store),
             "listeners": as_json(condition.ears(store)),
-            "waiting": condition.waiting(store)}  # fmt: skip
+            "waiting": condition.waiting(store),
+            "unsigned": as_json(condition.unsigned(store))}  # fmt: skip
 
 
 @router.get("/openapi.json", include_in_schema=False)

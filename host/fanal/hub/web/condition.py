@@ -1,15 +1,25 @@
-"""How the hub itself is: listeners that are no ears any more, and what waits in it."""
+"""How the hub itself is: listeners that are no ears any more, what waits in it, who signs."""
 
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import func, select
+from sqlalchemy import Row, func, select
 
-from fanal.hub import view
+from fanal import log_entry
+from fanal.error import IntegrityError
+from fanal.hub import hub_log, view
 from fanal.hub.store import Store
-from fanal.hub.tables import InboxRow, ListenerRow, NoticeRow
+from fanal.hub.tables import (
+    FleetRow,
+    InboxRow,
+    ListenerRow,
+    LogCheckpointRow,
+    LogLeafRow,
+    NoticeRow,
+)
 
 UNRESOLVED_MS = 30_000  # far longer than a hub takes that works
+UNSIGNED_MS = 600_000  # one that works signs once a minute
 LOST, SILENT, DEAF = "lost", "silent", "deaf"
 ALARMS = (LOST, SILENT, DEAF)
 
@@ -71,6 +81,39 @@ def unresolved(store: Store) -> Unresolved | None:
     if since_ms is None or store.now_ms() - since_ms < UNRESOLVED_MS:
         return None
     return Unresolved(groups, since_ms)
+
+
+@dataclass(frozen=True, slots=True)
+class Unsigned:
+    """Entries of the log that no worker signs for. since_ms: the first; None if nobody can tell."""
+
+    entries: int
+    since_ms: int | None
+
+
+def unsigned(store: Store) -> Unsigned | None:
+    """Return what nobody has signed for in ten minutes: the log may have been altered, or its
+    newest checkpoint cannot be kept. None if nothing, or if there is no fleet to sign for."""
+    with store.reading() as session:
+        size = hub_log.size_of(session)
+        newest = select(func.max(LogCheckpointRow.size)).where(LogCheckpointRow.size <= size)
+        signed = session.scalar(newest) or 0
+        if signed == size or session.scalar(select(FleetRow.id)) is None:
+            return None
+        asked = hub_log.leaves_asked().where(LogLeafRow.number == signed)
+        since_ms = _written_ms(session.execute(asked).first())
+    now_ms = store.now_ms()
+    if since_ms is not None and abs(now_ms - since_ms) < UNSIGNED_MS:
+        return None
+    # an entry that was altered may say any time
+    return Unsigned(size - signed, since_ms if since_ms and 0 < since_ms < now_ms else None)
+
+
+def _written_ms(leaf: Row[int, bytes, bytes] | None) -> int | None:
+    try:
+        return None if leaf is None else int(log_entry.decode(leaf[1])["at_ms"])
+    except IntegrityError:
+        return None
 
 
 def _since_ms(row: ListenerRow) -> int | None:

@@ -138,7 +138,9 @@ def _told(request: Request, template: str, content: Any) -> Response:
     # read first: what changes while the rest is read makes the page ask again
     change = hub.store.change()
     alerts = view.incidents(hub.store, view.Filter((OPEN,), (sighting.ALERT,), False), None, 1)
+    is_officer = session_of(request).user.may(OFFICER)
     found = {"change": change, "ears": condition.ears(hub.store),
              "unresolved": condition.unresolved(hub.store),
+             "unsigned": condition.unsigned(hub.store) if is_officer else None,
              "newest": next(iter(alerts.items), None), **content(hub.store)}  # fmt: skip
     return document(request.scope, template, found)
