@@ -15,7 +15,6 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey,
 from fanal_protocol import keys
 
 from fanal import age_file, beside, certificate, file_set, fleet, keyring, sealed_records
-from fanal.beacon_record import StationRecord
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.keyring import STATION_FILE, Keyring, Officer, Station, write_private
 from fanal.reason import require_reason
@@ -102,12 +101,12 @@ def create(
     if not 1 <= number <= _HIGHEST:
         raise UsageError(f"A station's number is 1 to {_HIGHEST}.", "0 is the officer's own.")
     of_fleet = _fleet_of(officer, registry)
-    _require_free(registry.stations(), asked, number)
     key = Ed25519PublicKey.from_public_bytes(asked.signing_key)
     made = certificate.for_station(number, key, of_fleet, officer.signing_key,
                                    now or datetime.now(UTC))  # fmt: skip
     recipient = age_file.recipient(asked.recipient)
     is_new = registry.add_station(number, certificate.to_der(made))
+    _require_trusted(registry, number)  # last: whoever revokes it meanwhile is heard
     der = registry.station_certificate(number)
     content = StationFile(number, keys.station_root(officer.root, number),
                           certificate.to_der(of_fleet), der,
@@ -188,22 +187,14 @@ def _fleet_of(officer: Officer, registry: Registry) -> x509.Certificate:
     return of_fleet
 
 
-def _require_free(known: list[StationRecord], asked: Request, number: int) -> None:
-    """Raise unless the number and the key are free, or belong together and are trusted."""
-    for one in known:
-        key = certificate.public_key_of(certificate.from_der(one.certificate))
-        if key == asked.signing_key and one.number != number:
-            raise UsageError(
-                f"That laptop is station {one.number} already.",
-                f"Make its file again with --number {one.number}, or let it ask with a new folder.",
-                code="station_clash",
-            )
-        if one.number == number and one.revocation is not None:
-            raise UsageError(
-                f"Station {number} was revoked ({one.revocation.reason}) and does not come back.",
-                "Let the laptop ask again from a new folder, and take another number.",
-                code="revoked",
-            )
+def _require_trusted(registry: Registry, number: int) -> None:
+    (one,) = (one for one in registry.stations() if one.number == number)
+    if one.revocation is not None:
+        raise UsageError(
+            f"Station {number} was revoked ({one.revocation.reason}) and does not come back.",
+            "Let the laptop ask again from a new folder, and take another number.",
+            code="revoked",
+        )
 
 
 def _own(laptop: Keyring) -> tuple[bytes, Station | None]:

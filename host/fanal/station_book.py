@@ -4,12 +4,14 @@ from collections.abc import Callable, Mapping
 from pathlib import Path
 from typing import Self
 
+from cryptography import x509
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
 from fanal import certificate
 from fanal.beacon_record import Revocation, StationRecord
 from fanal.database import Clash
+from fanal.error import UsageError
 from fanal.heard_log import HeardLog
 from fanal.log_epoch import Epoch
 from fanal.schema import BeaconRow, FleetRow, StationRevocationRow, StationRow
@@ -97,7 +99,8 @@ class StationBook(HeardLog):
         """Record a station and its certificate (DER); return whether that is news.
 
         The same key again is none, and the first certificate of it stays. Raises IntegrityError if
-        the fleet did not certify it, Clash if the number is that of another key.
+        the fleet did not certify it, Clash if the number is that of another key, UsageError if the
+        key has another number.
         """
         new = certificate.from_der(of_station)
         with self._writing() as session:
@@ -105,10 +108,10 @@ class StationBook(HeardLog):
             certificate.verify_station(number, new, fleet)
             row = session.get(StationRow, number)
             if row is None:
+                _require_no_number(session, new)
                 self._add(session, number, of_station, self._now_ms())
                 return True
-            held = certificate.from_der(row.certificate)
-            if certificate.public_key_of(held) != certificate.public_key_of(new):
+            if _key_of(row) != certificate.public_key_of(new):
                 raise Clash(
                     f"Station {number} has another key already.",
                     "Take the next number: a number belongs to one key for ever.",
@@ -139,6 +142,21 @@ class StationBook(HeardLog):
         row = StationRow(number=number, certificate=of_station, created_ms=at)
         session.add(row)
         self.enter(session, "station added", at, of=row)
+
+
+def _require_no_number(session: Session, of_station: x509.Certificate) -> None:
+    """Raise UsageError if a laptop is a station already, under another number."""
+    for row in session.scalars(select(StationRow)):
+        if _key_of(row) == certificate.public_key_of(of_station):
+            raise UsageError(
+                f"That laptop is station {row.number} already.",
+                f"Make its file again with --number {row.number}, or let it ask with a new folder.",
+                code="station_clash",
+            )
+
+
+def _key_of(row: StationRow) -> bytes:
+    return certificate.public_key_of(certificate.from_der(row.certificate))
 
 
 def _station(row: StationRow) -> StationRecord:

@@ -346,10 +346,17 @@ def test_who_has_no_key_changes_nothing(office, laptop, tmp_path):
     assert state(office.registry) == before
 
 
+def knows_stations(laptop, office):
+    """Let a laptop know stations 0 and 1, which have one key on paper."""
+    with laptop.registry.change() as session:
+        for number in (0, 1):
+            der = office.registry.station_certificate(number)
+            laptop.registry._add(session, number, der, laptop.now_ms())
+
+
 def test_a_revoked_station_has_no_say_in_what_is_known(office, laptop):
     known, other = laptop.provision(1), laptop.provision(2)
-    for number in (0, 1):
-        laptop.registry.add_station(number, office.registry.station_certificate(number))
+    knows_stations(laptop, office)
     merge(office.registry, laptop.file())
     office.registry.revoke_station(3, "laptop stolen")
     before = office.registry.find(known)
@@ -368,8 +375,8 @@ def test_a_revoked_station_has_no_say_in_what_is_known(office, laptop):
 
 
 def test_a_trusted_station_revokes_others_but_not_the_officers_own(office, laptop):
+    knows_stations(laptop, office)
     for number in (0, 1):
-        laptop.registry.add_station(number, office.registry.station_certificate(number))
         laptop.registry.revoke_station(number, "stolen")
     done = merge(office.registry, laptop.file())
     assert (done.revoked, codes(done)) == ([1], [("not_trusted", None)])

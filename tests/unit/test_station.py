@@ -5,6 +5,8 @@ import json
 import os
 import shutil
 import sqlite3
+import threading
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import closing
 from datetime import timedelta
 
@@ -122,6 +124,31 @@ def test_a_number_is_for_one_key_and_a_key_for_one_number(at, tmp_path):
         with pytest.raises(UsageError):
             at.create(number, other)
     at.create(65535, other)
+
+
+def test_two_who_make_a_station_of_one_laptop_at_once_give_it_one_number(at, monkeypatch):
+    """Both have looked whether it has a number before either writes one down."""
+    both = threading.Barrier(2, timeout=20)
+    add = Registry.add_station
+
+    def add_with_the_other(registry, number, of_station):
+        both.wait()
+        return add(registry, number, of_station)
+
+    monkeypatch.setattr(Registry, "add_station", add_with_the_other)
+
+    def made(number):
+        try:
+            return at.create(number).number
+        except UsageError as refused:
+            return refused.code
+
+    with ThreadPoolExecutor(2) as pool:
+        found = list(pool.map(made, (3, 4)))
+    (number,) = {3, 4} & set(found)
+    assert sorted(map(str, found)) == [str(number), "station_clash"]
+    with Registry(at.office / REGISTRY_FILE) as registry:
+        assert [one.number for one in registry.stations()] == [0, number]
 
 
 def test_a_revoked_station_does_not_come_back(at):
