@@ -482,6 +482,17 @@ def test_a_copy_put_back_on_two_computers_is_two_logs(hub, tmp_path):
         assert second in signed(store, tmp_path / "two")
 
 
+def test_a_hub_that_signs_while_it_is_verified_was_not_cut_off(hub, tmp_path):
+    """What it signs for is newer than the moment of which everything else is read."""
+
+    def outside(_):
+        actions.note(hub, 1, "duty", "still there")
+        return [signed(hub, tmp_path / "a")]
+
+    outcome = verify(hub, PUBLIC, (), outside)
+    assert (outcome.findings, outcome.logs[0].size, outcome.anchors) == ((), len(WHATS) + 1, 1)
+
+
 def test_nobody_can_say_restored_without_the_key(hub, tmp_path):
     lost = signed(hub, tmp_path / "a")
     hub.close()

@@ -64,6 +64,21 @@ def verify(
     outside: more of them, by the name of the log. Raises EnvironmentFault if the database cannot be
     read at all.
     """
+    signed: list[str] = []
+
+    def remembered(origin: str) -> Iterable[str]:
+        signed.extend(outside(origin))
+        return signed
+
+    anchors = list(anchors)
+    found = _examined(store, log_key, anchors, remembered)
+    if found.findings and signed:
+        # a hub that runs may have signed for more since the moment of which all was read
+        found = _examined(store, log_key, anchors, lambda _: signed)
+    return found
+
+
+def _examined(store: Store, log_key: bytes, anchors: Iterable[str], outside: Kept) -> Verified:
     with store.reading() as session:
         if not store.is_sqlite:  # all that is read is of one moment
             session.connection(execution_options={"isolation_level": "REPEATABLE READ"})
