@@ -21,7 +21,7 @@ from fanal.printable import printable
 from fanal.schema import RETIRED, BeaconRow, StationRow
 
 _MOST_LETTERS = 400  # a hub takes no more
-_LATEST_MS = 253_370_764_800_000  # the last year that a calendar has, wherever one is
+LATEST_MS = 253_370_764_800_000  # the last year that a calendar has, wherever one is
 
 
 @dataclass(frozen=True)
@@ -117,5 +117,5 @@ def _tidied(name: str, value: Any) -> Any:
     if isinstance(value, str) and name != "settings":
         return printable(value, _MOST_LETTERS)
     if isinstance(value, int) and name.endswith("_ms"):
-        return min(max(value, 0), _LATEST_MS)
+        return min(max(value, 0), LATEST_MS)
     return value

@@ -4,10 +4,12 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from fanal import beside, registry_copy
+from fanal.beacon_record import MOST_EVENT
 from fanal.error import IntegrityError, UsageError
 from fanal.log_verify import verify
 from fanal.private_file import sync_folder
 from fanal.registry import REGISTRY_FILE, Registry
+from fanal.registry_conflict import LATEST_MS
 
 
 @dataclass(frozen=True)
@@ -28,6 +30,7 @@ def import_registry(data: bytes, folder: Path) -> Imported:
     path = folder / REGISTRY_FILE
     require_none(folder)
     tables = registry_copy.parse(data)
+    _require_possible(tables)
     folder.mkdir(parents=True, exist_ok=True, mode=0o700)
     with beside.new_folder(path) as place:
         made = place / REGISTRY_FILE
@@ -38,6 +41,24 @@ def import_registry(data: bytes, folder: Path) -> Imported:
         made.rename(path)
     sync_folder(folder)
     return Imported(path, beacons, found[0], found[1])
+
+
+def _require_possible(tables: registry_copy.Tables) -> None:
+    """Raise IntegrityError for what no registry says, and whoever reads this one would stumble on.
+
+    It is not brought into reach, as a merge does: a copy is exact, or its log says otherwise.
+    """
+    most = {"newest_event": MOST_EVENT, "horizon": MOST_EVENT}
+    for rows in tables.values():
+        for name, value in (item for row in rows for item in row.items()):
+            limit = LATEST_MS if name.endswith("_ms") else most.get(name)
+            if limit is not None and value is not None and not 0 <= value <= limit:
+                raise IntegrityError(
+                    f"The file tells of {name} {value}, which nothing can have.",
+                    "It is not from `fanal registry export`, or from a computer with a strange"
+                    " clock.",
+                    code="nonsense",
+                )
 
 
 def require_none(folder: Path) -> None:

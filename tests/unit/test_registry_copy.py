@@ -7,12 +7,14 @@ import re
 
 import pytest
 from fanal import registry_copy
+from fanal.beacon_record import MOST_EVENT
 from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError
 from fanal.log_verify import verify
 from fanal.registry import Registry
+from fanal.registry_conflict import LATEST_MS
 from fanal.registry_copy import CSV, JSON, export, parse, to_csv, to_json
 from fanal.registry_import import import_registry
-from fanal.schema import SCHEMA_VERSION, Base
+from fanal.schema import SCHEMA_VERSION, Base, BeaconRow
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -135,6 +137,29 @@ def test_rows_that_contradict_each_other_are_no_export(fleet, tmp_path, old, new
         import_registry(data.replace(old, new, 1), tmp_path / "new")
     assert caught.value.code == "no_export"
     assert list((tmp_path / "new").iterdir()) == []
+
+
+@pytest.mark.parametrize("now_ms", [LATEST_MS + 1, (1 << 63) - 1, -1, -(1 << 63)])
+def test_a_time_that_no_calendar_has_is_not_taken_in(fleet, tmp_path, now_ms):
+    """Its log agrees with it: whoever made the file has a program like this one."""
+    fleet.registry._now_ms = lambda: now_ms
+    fleet.registry.moved(id_of(1), "elsewhere", "")
+    for form in FORMS:
+        with pytest.raises(IntegrityError) as caught:
+            import_registry(export(fleet.registry, form), tmp_path / "new")
+        assert caught.value.code == "nonsense"
+    assert not (tmp_path / "new").exists()
+
+
+@pytest.mark.parametrize("event", [MOST_EVENT + 1, -1])
+def test_more_events_than_a_life_has_are_not_taken_in(fleet, tmp_path, event):
+    with fleet.registry.change() as session:
+        row = session.get_one(BeaconRow, id_of(1))
+        row.newest_event = event
+        fleet.registry.enter(session, "moved", 1, of=row)
+    with pytest.raises(IntegrityError) as caught:
+        import_registry(export(fleet.registry), tmp_path / "new")
+    assert caught.value.code == "nonsense"
 
 
 def changed(**more):
