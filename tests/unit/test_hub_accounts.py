@@ -195,6 +195,26 @@ def test_a_session_that_is_used_ends_after_a_week(store, chief):
     assert sessions.find(store, begun.token) is None
 
 
+def test_a_clock_that_was_set_back_makes_no_session_longer(store, chief):
+    begun = sessions.begin(store, chief)
+    store.clock[0] -= 30 * sessions.LONGEST_MS
+    end_ms = store.clock[0] + sessions.LONGEST_MS
+    sessions.set_back(store, store.clock[0])
+    store.clock[0] += sessions.IDLE_MS
+    sessions.set_back(store, store.clock[0])
+    assert sessions.find(store, begun.token) is not None
+    while store.clock[0] + sessions.IDLE_MS < end_ms:
+        store.clock[0] += sessions.IDLE_MS // 2
+        assert sessions.find(store, begun.token) is not None
+    store.clock[0] = end_ms + 1
+    assert sessions.find(store, begun.token) is None
+    other = sessions.begin(store, chief)
+    store.clock[0] -= sessions.IDLE_MS
+    sessions.set_back(store, store.clock[0])
+    store.clock[0] += sessions.IDLE_MS + 1
+    assert sessions.find(store, other.token) is None
+
+
 @pytest.mark.parametrize(
     "change",
     [

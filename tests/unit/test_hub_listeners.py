@@ -226,6 +226,29 @@ def test_a_clock_that_was_set_back_is_no_silence(enrolled):
     assert watch(enrolled, T0 - 86_400_000) == []
 
 
+def test_silence_after_a_clock_was_set_back_is_noticed_in_time(enrolled):
+    back_ms = T0 - 86_400_000
+    assert watch(enrolled, back_ms) == []
+    assert watch(enrolled, back_ms + SILENT_AFTER_MS) == []
+    assert watch(enrolled, back_ms + SILENT_AFTER_MS + 1) == [SILENT]
+    hear(enrolled, at_ms=back_ms + SILENT_AFTER_MS + 2)
+    assert watch(enrolled, back_ms + SILENT_AFTER_MS + 3) == [HEARD_AGAIN]
+
+
+def test_who_is_silent_is_so_after_a_clock_was_set_back(enrolled):
+    assert watch(enrolled, T0 + SILENT_AFTER_MS + 1) == [SILENT]
+    back_ms = T0 - 86_400_000
+    assert watch(enrolled, back_ms) == []
+    assert watch(enrolled, back_ms + 1000) == []
+    hear(enrolled, at_ms=back_ms + 2000)
+    assert watch(enrolled, back_ms + 2001) == [HEARD_AGAIN]
+
+
+def test_clocks_of_workers_that_differ_by_seconds_set_nothing_back(enrolled):
+    assert watch(enrolled, T0 - 50_000) == []
+    assert only(enrolled).last_received_ms == T0
+
+
 def test_a_message_that_cannot_be_queued_takes_the_news_back(enrolled):
     def failing(*_):
         raise RuntimeError

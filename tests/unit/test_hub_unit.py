@@ -48,3 +48,8 @@ def test_systemd_finds_no_fault_with_it(tmp_path):
 
 def test_a_crash_writes_no_keys_to_the_disk():
     assert "\nLimitCORE=0\n" in unit(service())
+
+
+def test_a_hub_waits_for_a_clock_that_is_waited_for():
+    (after,) = [line for line in unit(service()).splitlines() if line.startswith("After=")]
+    assert "time-sync.target" in after.split("=")[1].split()

@@ -13,6 +13,7 @@ from fanal.hub.store import Store, touch
 from fanal.hub.tables import ListenerRow
 
 SILENT_AFTER_MS = 300_000  # five heartbeats
+AHEAD_MS = 60_000  # more than the clocks of two workers may differ by
 # what can happen to a listener, in words for a message
 SILENT, DEAF, HEARD_AGAIN, HEARS_AGAIN = "silent", "deaf", "heard again", "hears again"
 
@@ -41,14 +42,20 @@ def watch_health(
     told: called for each change in the same transaction, so that a message about it is queued
     once and not lost. Several workers may do this: only one of them sees a change.
     awake_since_ms: when the hub began to listen, since its own absence is nobody's silence.
+    A listener that was heard after now, since the clock was set back, counts as heard now.
     """
     now_ms = store.now_ms() if now_ms is None else now_ms
     with store.reading() as session:
-        if not any(_changes(row, now_ms, awake_since_ms) for row in _watched(session)):
+        if not any(
+            _is_ahead(row, now_ms) or _changes(row, now_ms, awake_since_ms)
+            for row in _watched(session)
+        ):
             return []
     found = []
     with store.writing() as session:
         for row in _watched(session, for_update=True):
+            if _is_ahead(row, now_ms):
+                _set_back(row, now_ms)
             for what in _changes(row, now_ms, awake_since_ms):
                 _note(row, what, now_ms)
                 found.append(HealthChange(row.key, row.name, what))
@@ -67,10 +74,25 @@ def _watched(session: Session, *, for_update: bool = False) -> list[ListenerRow]
     return list(session.scalars(query.with_for_update() if for_update else query))
 
 
+def _is_ahead(row: ListenerRow, now_ms: int) -> bool:
+    return row.last_received_ms > now_ms + AHEAD_MS
+
+
+def _set_back(row: ListenerRow, now_ms: int) -> None:
+    """Take for now when a listener was heard: else its silence would be noticed that much later.
+
+    One that is silent was not heard since, and stays so.
+    """
+    silent_ms = 0 if row.silent_since_ms is None else SILENT_AFTER_MS + 1
+    row.last_received_ms = now_ms - silent_ms
+
+
 def _changes(row: ListenerRow, now_ms: int, awake_since_ms: int) -> list[str]:
     """Return what is news about an enrolled listener."""
     found = []
-    since_ms = max(row.last_received_ms, row.enrolled_ms or 0)
+    enrolled_ms = row.enrolled_ms or 0
+    is_before = enrolled_ms > now_ms + AHEAD_MS  # by a clock that was set back since
+    since_ms = max(row.last_received_ms, 0 if is_before else enrolled_ms)
     if row.silent_since_ms is None:  # a worker that starts is no word from one that is silent
         since_ms = max(since_ms, awake_since_ms)
     is_silent = not row.key.startswith(_FOREIGN) and (

@@ -19,7 +19,7 @@ import uvicorn
 
 from fanal.envelope import Opener
 from fanal.error import EnvironmentFault, FanalError
-from fanal.hub import accounts, escalation, keys
+from fanal.hub import accounts, escalation, keys, sessions
 from fanal.hub import config as configuration
 from fanal.hub.channels import senders
 from fanal.hub.config import Config
@@ -174,6 +174,8 @@ class Worker:
         """Look once at who waits too long, and at which listener has fallen silent."""
         self._watch_inbox()
         now_ms = self._store.now_ms()
+        self._awake_since_ms = min(self._awake_since_ms, now_ms)  # the clock may be set back
+        sessions.set_back(self._store, now_ms)
         if abs(now_ms - self._signed_ms) >= _SIGN_EVERY_MS:
             self.sign()
         escalation.step(

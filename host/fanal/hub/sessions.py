@@ -1,7 +1,8 @@
 """Logins that last: a random token in a cookie, and here only its hash.
 
 A session ends 12 hours after the last thing that its user did, 7 days after the login, and at once
-when the user logs out, is disabled or gets another password.
+when the user logs out, is disabled or gets another password. What is after now, since the clock was
+set back, counts as now.
 """
 
 import hashlib
@@ -20,6 +21,7 @@ LONGEST_MS = 7 * 24 * 3_600_000
 _TOKEN_BYTES = 32
 _TOKEN_LETTERS = 43  # as token_urlsafe writes 32 bytes
 _SEEN_EVERY_MS = 60_000  # a session that is used is written down this often, not at each request
+_AHEAD_MS = 60_000  # more than the clocks of two workers may differ by
 _MOST_EACH = 20  # of one user; the oldest ends
 
 
@@ -76,6 +78,17 @@ def find(store: Store, token: str, *, is_used: bool = True) -> Session | None:
         with store.writing() as writing:
             writing.execute(update(SessionRow).where(SessionRow.token == name).values(seen_ms=now))
     return Session(user, csrf, token)
+
+
+def set_back(store: Store, now_ms: int) -> None:
+    """Take for now what is after now, once: else a login would last longer by as much."""
+    ahead = [column > now_ms + _AHEAD_MS for column in (SessionRow.seen_ms, SessionRow.created_ms)]
+    with store.reading() as reading:
+        if reading.execute(select(SessionRow.token).where(or_(*ahead)).limit(1)).first() is None:
+            return
+    with store.writing() as writing:
+        writing.execute(update(SessionRow).where(ahead[0]).values(seen_ms=now_ms))
+        writing.execute(update(SessionRow).where(ahead[1]).values(created_ms=now_ms))
 
 
 def end(store: Store, token: str) -> None:

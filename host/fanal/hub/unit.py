@@ -11,7 +11,7 @@ _UNIT = """\
 Description=Fanal hub
 Documentation=man:systemd.exec(5)
 Wants=network-online.target
-After=network-online.target postgresql.service mosquitto.service
+After=network-online.target time-sync.target postgresql.service mosquitto.service
 StartLimitIntervalSec=0
 
 [Service]
