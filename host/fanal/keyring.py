@@ -288,6 +288,18 @@ def check_passphrase(passphrase: str) -> None:
         )
 
 
+def require_officer(folder: Path) -> None:
+    """Raise FanalError unless `folder` is an officer's: before anybody types its passphrase."""
+    if not (folder / KEY_FILE).exists():
+        raise no_fleet(folder / KEY_FILE)
+    if not (folder / OFFICER_FILE).exists():
+        raise FanalError(
+            f"{folder} is no officer's folder: the keys of the whole fleet are not in it.",
+            "Run the command on the officer's computer; check --fleet.",
+            code="no_secret",
+        )
+
+
 def _read(path: Path) -> bytes:
     try:
         return path.read_bytes()

@@ -16,7 +16,7 @@ from fanal_protocol import keys
 
 from fanal import age_file, beside, certificate, file_set, fleet, keyring, sealed_records
 from fanal.error import FanalError, IntegrityError, UsageError
-from fanal.keyring import STATION_FILE, Keyring, Officer, Station, write_private
+from fanal.keyring import OFFICER_FILE, STATION_FILE, Keyring, Officer, Station, write_private
 from fanal.reason import require_reason
 from fanal.registry import REGISTRY_FILE, Registry
 from fanal.station_file import StationFile, fleet_fingerprint, read, signed
@@ -79,6 +79,24 @@ def request(folder: Path, passphrase: str) -> Request:
         write_private(made / REQUEST_FILE, f"{asked.line}\n".encode("ascii"))
         write_private(made / keyring.KEY_FILE, laptop.sealed_key(passphrase))
     return asked
+
+
+def require_free(folder: Path) -> None:
+    """Raise UsageError unless a laptop can ask from `folder`, before it chooses a passphrase."""
+    path = folder / REGISTRY_FILE
+    is_station = (folder / STATION_FILE).exists() and not (folder / OFFICER_FILE).exists()
+    if is_station and path.exists():
+        with Registry(path) as registry:
+            number, of_fleet = registry.home(), certificate.from_der(registry.fleet_certificate())
+        key = Ed25519PublicKey.from_public_bytes(certificate.public_key_of(of_fleet))
+        raise UsageError(
+            f"This laptop is station {number} of {certificate.fleet_name(key)} already; nothing was"
+            " changed.",
+            "Go on with `fanal provision`. For a station of another fleet choose a new folder with"
+            " --fleet DIR.",
+            code="joined",
+        )
+    fleet.require_free(folder)
 
 
 def pending(folder: Path) -> Request | None:

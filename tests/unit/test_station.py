@@ -240,6 +240,46 @@ def test_asking_twice_and_over_something(at, tmp_path):
     assert station.pending(at.laptop) is None
 
 
+def test_who_asks_again_is_told_which_station_it_is(at, tmp_path):
+    before = at.join(at.create(7))
+    done = told(at.laptop, "station", "request")
+    assert (done.exit_code, f"station 7 of {before.fleet} already" in flat(done)) == (2, True)
+    done = told(at.office, "station", "request")
+    assert (done.exit_code, "There is a fleet in" in flat(done)) == (2, True)
+
+
+@pytest.mark.parametrize("words", [
+    ("fleet", "backup", "--out", "OUT"), ("fleet", "backup", "--shares", "2/3", "--out", "OUT"),
+    ("station", "create", "--to", "LINE", "--number", "4", "--out", "OUT"),
+])  # fmt: skip
+def test_a_station_does_not_do_what_an_officer_does(at, tmp_path, monkeypatch, words):
+    """And says so before anybody types a passphrase."""
+    at.join(at.create())
+    monkeypatch.setattr("fanal.cli.console.read_secret_file", None)
+    monkeypatch.setattr("fanal.cli.console.read_opener", None)
+    wanted = {"OUT": str(tmp_path / "out"), "LINE": at.asked.line}
+    done = told(at.laptop, *(wanted.get(word, word) for word in words))
+    assert (done.exit_code, "is no officer's folder" in flat(done)) == (1, True)
+    assert not (tmp_path / "out").exists()
+
+
+@pytest.mark.parametrize("recipient", ["age1", "AGE-SECRET-KEY-1XYZ", "ssh-ed25519 AAAA"])
+def test_what_is_no_key_is_no_officers(at, monkeypatch, recipient):
+    monkeypatch.setattr("fanal.cli.console.read_opener", None)
+    monkeypatch.setattr("fanal.cli.choice.ask", None)
+    done = told(at.office, "fleet", "officers", "remove", recipient)
+    assert done.exit_code == 2, done.output
+    assert "XYZ" not in done.output
+
+
+def told(folder, *words):
+    return CliRunner().invoke(main, ["--fleet", str(folder), *words])
+
+
+def flat(done):
+    return " ".join(done.output.split())
+
+
 def test_the_line(at):
     line = at.asked.line
     broken = "\n  ".join(line[i : i + 40] for i in range(0, len(line), 40))

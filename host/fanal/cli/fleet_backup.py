@@ -62,6 +62,7 @@ def backup_command(
     """
     from fanal import backup, beside, keyring, sealed_work, shares
 
+    keyring.require_officer(session.fleet_dir)
     plan = None if shares_text is None else shares.plan(shares_text)
     beside.clear(out)
     backup.require_new(out)

@@ -87,7 +87,7 @@ Examples:
   fanal fleet officers remove age1ql3z7hjy54pw3hyww5...
   fanal fleet officers remove age1... --new-passphrase-file /run/secrets/new
 
-Exit codes: 0 fine, 1 no officer of that key, 4 wrong passphrase or identity.
+Exit codes: 0 fine, 1 no officer of that key, 2 not a key of age, 4 wrong passphrase or identity.
 """,
 )
 @click.argument("recipient", metavar="AGE1...")
@@ -108,8 +108,10 @@ def remove_command(
     as_json: bool,
 ) -> None:
     """Seal the fleet's folder anew, so that this key does not open it any more."""
+    from fanal import age_file
     from fanal.keyring import check_passphrase
 
+    age_file.recipient(recipient)
     choice.ask(_COPIES, "Seal it anew?", yes)
     opener = console.read_opener(session, passphrase_file)
     new = ""

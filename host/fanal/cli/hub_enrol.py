@@ -134,10 +134,11 @@ def _made(
     passphrase_file: Path | None,
 ) -> "Made":
     """Show the officer what goes where, ask, and make it."""
-    from fanal import high_water, sealed_work
+    from fanal import high_water, keyring, sealed_work
     from fanal.hub.enrolment import Made
     from fanal.registry import REGISTRY_FILE, Registry
 
+    keyring.require_officer(session.fleet_dir)
     with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
         count = len(registry.watched())
         choice.ask(

@@ -51,14 +51,14 @@ def request_command(session: console.Session, passphrase_file: Path | None, as_j
     Nothing in the line is secret, but whoever swaps it becomes the station instead: compare its
     last letters by telephone. A second time prints the line again.
     """
-    from fanal import fleet, keyring, sealed_work, station
+    from fanal import keyring, sealed_work, station
     from fanal.station_request import parse
 
     folder = session.fleet_dir
     asked = station.pending(folder)
     is_new = asked is None
     if asked is None:
-        fleet.require_free(folder)
+        station.require_free(folder)
         passphrase = console.read_passphrase(passphrase_file, is_new=True)
         keyring.check_passphrase(passphrase)
         console.note("Creating the keys: a few seconds.")
@@ -108,7 +108,7 @@ def create_command(
 
     The file is sealed to that laptop. It holds the root of that station and no other.
     """
-    from fanal import sealed_work
+    from fanal import keyring, sealed_work
     from fanal.registry import REGISTRY_FILE, Registry
     from fanal.station_request import PREFIX, parse
 
@@ -116,7 +116,8 @@ def create_command(
     if not to.startswith(PREFIX) and path.is_file():
         to = path.read_bytes()[:4096].decode("utf-8", "replace")
     asked = parse(to)
-    Registry(session.fleet_dir / REGISTRY_FILE).close()  # before anybody types a passphrase
+    keyring.require_officer(session.fleet_dir)  # before anybody types a passphrase
+    Registry(session.fleet_dir / REGISTRY_FILE).close()
     choice.ask(
         f"The laptop {asked.fingerprint} becomes station {number} of the fleet in"
         f" {session.fleet_dir}: it makes beacons that this fleet trusts. {_COMPARE_REQUEST}",
