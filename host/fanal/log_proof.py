@@ -5,7 +5,7 @@ tells nothing of other entries but hashes, which the salt in each keeps from bei
 """
 
 from base64 import b64encode
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from cryptography.hazmat.primitives.serialization import Encoding
@@ -14,8 +14,9 @@ from fanal import certificate
 from fanal.checkpoint import open_checkpoint, parse
 from fanal.error import FanalError, IntegrityError, UsageError
 from fanal.log import OWN
+from fanal.log_record import Leaf
 from fanal.log_signed import station_of
-from fanal.merkle import ProofError, leaf_hash, root_by_inclusion
+from fanal.merkle import leaf_hash, root_by_inclusion
 from fanal.registry import Registry
 
 _FIRST_LINE = "c2sp.org/tlog-proof@v1"
@@ -41,6 +42,15 @@ def no_log(log: str) -> UsageError:
     )
 
 
+def not_signed(entry: int, command: str) -> FanalError:
+    """Return the error for an entry that no checkpoint covers. command: "fanal log"."""
+    return FanalError(
+        f"Nobody has signed for entry {entry} yet.",
+        f"Run `{command} checkpoint`, then this again.",
+        code="not_signed",
+    )
+
+
 def prove(registry: Registry, entry: int, log: str = OWN) -> Proof:
     """Return what proves that an entry is in a log. The proof is checked before it is returned.
 
@@ -50,42 +60,48 @@ def prove(registry: Registry, entry: int, log: str = OWN) -> Proof:
         raise no_log(log)
     if not 0 <= entry < registry.log_size(log):
         raise UsageError(f"The log has no entry {entry}.", "See: fanal log list")
-    covering = [note for note in registry.checkpoints(log) if parse(note).size > entry]
     found = registry.leaves(entry, entry + 1, log)
     if not found:
         raise IntegrityError(f"Entry {entry} is missing.", "Run `fanal log verify`.")
+    covering = [note for note in registry.checkpoints(log) if parse(note).size > entry]
     if not covering:
-        raise FanalError(
-            f"Nobody has signed for entry {entry} yet.",
-            "Run `fanal log checkpoint`, then this again.",
-            code="not_signed",
-        )
-    note = covering[-1]
-    told = parse(note)
-    number, _ = station_of(told.origin)
+        raise not_signed(entry, "fanal log")
+    number, _ = station_of(parse(covering[-1]).origin)
     if number is None:
         raise IntegrityError("The newest checkpoint is by no station.", "Run `fanal log verify`.")
-    station = certificate.from_der(registry.station_certificate(number))
-    open_checkpoint(note, certificate.public_key_of(station))
-    path = registry.inclusion(entry, told.size, log)
-    content = found[0].content
+    chain = (registry.station_certificate(number), registry.fleet_certificate())
+    return proved(found[0], covering[-1], chain, "fanal log",
+                  lambda size: registry.inclusion(entry, size, log))  # fmt: skip
+
+
+def proved(
+    leaf: Leaf, note: str, chain: tuple[bytes, bytes], command: str,
+    path_at: Callable[[int], list[bytes]],
+) -> Proof:  # fmt: skip
+    """Return the proof of an entry by a checkpoint, if it is one. Raises IntegrityError.
+
+    chain: certificates, DER, of whose checkpoint it is and of the fleet. command: has `verify`.
+    path_at: gives the audit path in the tree of so many entries; may raise ValueError.
+    """
+    signer, fleet = map(certificate.from_der, chain)
+    told = open_checkpoint(note, certificate.public_key_of(signer))
     try:
-        is_proved = root_by_inclusion(entry, told.size, leaf_hash(content), path) == told.root
-    except ProofError:
-        is_proved = False
-    if not is_proved:
+        path = path_at(told.size)
+        root = root_by_inclusion(leaf.number, told.size, leaf_hash(leaf.content), path)
+    except ValueError:
+        root = None
+    if root != told.root:
         raise IntegrityError(
-            f"Entry {entry} is not what was signed for.",
-            "Run `fanal log verify`, which says where the log was changed.",
+            f"Entry {leaf.number} is not what was signed for.",
+            f"Run `{command} verify`, which says where the log was changed.",
             code="log",
         )
-    fleet = certificate.from_der(registry.fleet_certificate())
-    chain = "".join(one.public_bytes(Encoding.PEM).decode() for one in (station, fleet))
-    return Proof(entry, content, told.size, proof_text(entry, content, path, note), chain)
+    pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in (signer, fleet))
+    return Proof(leaf.number, leaf.content, told.size, _text(leaf, path, note), pem)
 
 
-def proof_text(entry: int, content: bytes, path: Sequence[bytes], note: str) -> str:
+def _text(leaf: Leaf, path: Sequence[bytes], note: str) -> str:
     """Return a proof as a file has it. path: the audit path, 32 bytes each; note: a checkpoint."""
-    lines = [_FIRST_LINE, f"extra {b64encode(content).decode()}", f"index {entry}"]
+    lines = [_FIRST_LINE, f"extra {b64encode(leaf.content).decode()}", f"index {leaf.number}"]
     lines += [b64encode(step).decode() for step in path]
     return "\n".join(lines) + f"\n\n{note}"

@@ -42,7 +42,7 @@ class Signatures:
                 what = f"The checkpoint of size {row.size} is not good: {problem.sentence}"
                 self._found.add("checkpoint", what, tree.log)
                 continue
-            if self._fits(tree, told, signed, "checkpoint"):
+            if fits(self._found, tree, told, signed, "checkpoint"):
                 signed = told.size
         return signed
 
@@ -66,7 +66,7 @@ class Signatures:
         since = (entry for of, entry in restored.items() if not of.leads_to(epoch))
         begun = min(since, default=None) if tree.log == OWN else None
         if begun is None or told.size <= begun:
-            if self._fits(tree, told, 0, "anchor") and begun is None:
+            if fits(self._found, tree, told, 0, "anchor") and begun is None:
                 self._require_kept(tree, told, signed)
             return ""
         if signed[OWN] > begun:
@@ -127,25 +127,38 @@ class Signatures:
                 " one."
             )
 
-    def _fits(self, tree: Tree, told: Checkpoint, after: int, code: str) -> bool:
-        """Say whether the log still begins with what was signed, and write it down if not."""
-        whose = "a checkpoint" if code == "checkpoint" else "a checkpoint kept elsewhere"
-        if told.size > tree.size:
-            sentence = (
-                f"The log was cut off, or is an older copy: {whose} covers {told.size} entries,"
-                f" here are {tree.size}."
-            )
-            self._found.add("cut", sentence, tree.log, tree.size)
-            return False
-        if told.root == tree.roots[told.size]:
-            return True
-        if not self._found.begins_before(tree.log, told.size):
-            sentence = (
-                f"Somewhere from entry {min(after, told.size)} to {told.size - 1} the log is not"
-                f" what {whose} says of it."
-            )
-            self._found.add(code, sentence, tree.log)
+
+def fits(found: Findings, tree: Tree, told: Checkpoint, after: int, code: str) -> bool:
+    """Say whether a log still begins with what was signed, and write it down if not.
+
+    after: how many entries an earlier checkpoint covers. code: "checkpoint", or "anchor" for one
+    that was kept elsewhere.
+    """
+    whose = "a checkpoint" if code == "checkpoint" else "a checkpoint kept elsewhere"
+    if told.size > tree.size:
+        sentence = (
+            f"The log was cut off, or is an older copy: {whose} covers {told.size} entries,"
+            f" here are {tree.size}."
+        )
+        found.add("cut", sentence, tree.log, tree.size)
         return False
+    if told.root == tree.roots[told.size]:
+        return True
+    if not found.begins_before(tree.log, told.size):
+        sentence = (
+            f"Somewhere from entry {min(after, told.size)} to {told.size - 1} the log is not"
+            f" what {whose} says of it."
+        )
+        found.add(code, sentence, tree.log)
+    return False
+
+
+def size_told(note: str) -> int:
+    """Return the size that a checkpoint tells of, -1 if it is none."""
+    try:
+        return parse(note).size
+    except IntegrityError:
+        return -1
 
 
 def station_of(origin: str) -> tuple[int | None, Epoch]:

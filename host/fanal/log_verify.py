@@ -15,12 +15,11 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.orm import Session
 
 from fanal import log_entry, log_shape
-from fanal.checkpoint import parse
 from fanal.error import IntegrityError
 from fanal.log import OWN, Log, epoch_of, leaves_of, origin_of
 from fanal.log_findings import MOST_FINDINGS, Findings
 from fanal.log_record import Finding, LogState, Verified
-from fanal.log_signed import Signatures, station_of
+from fanal.log_signed import Signatures, size_told, station_of
 from fanal.log_tables import Told
 from fanal.log_tree import Tree, computed
 from fanal.schema import FleetRow, LogCheckpointRow, LogLeafRow, LogNodeRow
@@ -124,7 +123,7 @@ class _Examination:
                 self.found.add("unreadable", f"Entry {number} is unreadable.", log, number)
 
         asked = select(LogCheckpointRow.size).where(LogCheckpointRow.log == log)
-        sizes = {*self.session.scalars(asked), *(_size_of(note) for note in self.anchors)}
+        sizes = {*self.session.scalars(asked), *map(size_told, self.anchors)}
         if log in told.merged:
             sizes.add(told.merged[log][1])
         return computed(self.session, log, sizes, self.found, learn)
@@ -171,11 +170,3 @@ def _utc(at_ms: int) -> str:
         return datetime.fromtimestamp(at_ms / 1000, UTC).strftime("%Y-%m-%d %H:%M UTC")
     except (ValueError, OverflowError, OSError):
         return f"{at_ms} ms"
-
-
-def _size_of(note: str) -> int:
-    """Return the size that a checkpoint tells of, -1 if it is none."""
-    try:
-        return parse(note).size
-    except IntegrityError:
-        return -1

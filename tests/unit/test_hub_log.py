@@ -559,6 +559,15 @@ def test_an_entry_is_proved(hub, tmp_path, entry):
         prove(hub, entry)
 
 
+def test_a_checkpoint_that_says_another_size_proves_nothing(hub, tmp_path):
+    signed(hub, tmp_path / "a")
+    actions.note(hub, 1, "duty", "still there")
+    sql(tmp_path, "UPDATE log_checkpoint SET size = 27")
+    with pytest.raises(IntegrityError) as refused:
+        prove(hub, len(WHATS))
+    assert (refused.value.code, "hub log verify" in refused.value.hint) == ("log", True)
+
+
 @pytest.mark.parametrize("entry", [-1, len(WHATS), 1 << 70])
 def test_an_entry_that_is_not_there_is_not_proved(hub, entry):
     with pytest.raises(FanalError) as refused:

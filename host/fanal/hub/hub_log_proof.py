@@ -1,16 +1,14 @@
 """One entry of the hub's log with what proves it, as `log_proof` writes it."""
 
-from cryptography.hazmat.primitives.serialization import Encoding
 from sqlalchemy import select
 
-from fanal import certificate
-from fanal.checkpoint import open_checkpoint, parse
-from fanal.error import FanalError, IntegrityError, UsageError
+from fanal.error import IntegrityError, UsageError
 from fanal.hub import hub_log
 from fanal.hub.store import Store
 from fanal.hub.tables import FleetRow, LogCheckpointRow, LogLeafRow
-from fanal.log_proof import Proof, proof_text
-from fanal.merkle import ProofError, inclusion, leaf_hash, root_by_inclusion
+from fanal.log_proof import Proof, not_signed, proved
+from fanal.log_record import Leaf
+from fanal.merkle import inclusion
 
 
 def prove(store: Store, entry: int) -> Proof:
@@ -30,25 +28,8 @@ def prove(store: Store, entry: int) -> Proof:
             .order_by(LogCheckpointRow.size.desc()).limit(1)
         )  # fmt: skip
         if note is None:
-            raise FanalError(
-                f"Nobody has signed for entry {entry} yet.",
-                "Run `fanal hub log checkpoint`, then this again.",
-                code="not_signed",
-            )
-        told, held = parse(note), session.get_one(FleetRow, 1)
-        log, fleet = (certificate.from_der(der) for der in (held.log_certificate, held.certificate))
-        open_checkpoint(note, certificate.public_key_of(log))
-        content = row[1]
-        try:
-            path = inclusion(entry, told.size, hub_log.reader(session))
-            is_proved = root_by_inclusion(entry, told.size, leaf_hash(content), path) == told.root
-        except ProofError:
-            is_proved = False
-    if not is_proved:
-        raise IntegrityError(
-            f"Entry {entry} is not what was signed for.",
-            "Run `fanal hub log verify`, which says where the log was changed.",
-            code="log",
-        )
-    chain = "".join(one.public_bytes(Encoding.PEM).decode() for one in (log, fleet))
-    return Proof(entry, content, told.size, proof_text(entry, content, path, note), chain)
+            raise not_signed(entry, "fanal hub log")
+        held = session.get_one(FleetRow, 1)
+        chain = (held.log_certificate, held.certificate)
+        return proved(Leaf(*row), note, chain, "fanal hub log",
+                      lambda size: inclusion(entry, size, hub_log.reader(session)))  # fmt: skip

@@ -35,6 +35,7 @@ from fanal.hub.tables import (
 from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_findings import Findings
 from fanal.log_record import Leaf, LogState, Verified
+from fanal.log_signed import fits, size_told
 from fanal.log_tree import Tree, compared
 
 _LOOKED_AT = (LogLeafRow, LogNodeRow, LogCheckpointRow, IncidentRow, ActionRow, UserRow,
@@ -160,7 +161,7 @@ class _Examination:
         asked = hub_log.leaves_asked().execution_options(yield_per=_AT_ONCE)
         rows = (Leaf(*row) for row in self.session.execute(asked))
         levels = self.session.scalars(select(LogNodeRow.level).distinct()).all()
-        sizes = {*self.session.scalars(select(LogCheckpointRow.size)), *map(_size_of, notes)}
+        sizes = {*self.session.scalars(select(LogCheckpointRow.size)), *map(size_told, notes)}
         nodes = {level: self.level(level) for level in levels}
         return compared("", rows, nodes, sizes, self.found, learn)
 
@@ -182,7 +183,7 @@ class _Examination:
                 what = f"The checkpoint of size {row.size} is not good: {problem.sentence}"
                 self.found.add("checkpoint", what)
                 continue
-            if self.fits(tree, told, signed, "checkpoint"):
+            if fits(self.found, tree, told, signed, "checkpoint"):
                 signed = told.size
         return signed
 
@@ -215,7 +216,7 @@ class _Examination:
         since = (at for of, at in self.told.restored.items() if not of.leads_to(epoch))
         begun = min(since, default=None)
         if begun is None or told.size <= begun:
-            self.fits(tree, told, 0, "anchor")
+            fits(self.found, tree, told, 0, "anchor")
         elif signed > begun:  # whoever holds the log key signed for what came after
             self.remarks.append(f"{told.size - begun} entries were lost when the hub went on from"
                                 f" a backup (entry {begun}).")  # fmt: skip
@@ -225,31 +226,3 @@ class _Examination:
                 f" for that; {told.size - begun} entries of before are gone."
             )
             self.found.add("cut", sentence, entry=begun)
-
-    def fits(self, tree: Tree, told: Checkpoint, after: int, code: str) -> bool:
-        """Say whether the log still begins with what was signed, and write it down if not."""
-        whose = "a checkpoint" if code == "checkpoint" else "a checkpoint kept elsewhere"
-        if told.size > tree.size:
-            sentence = (
-                f"The log was cut off, or is an older copy: {whose} covers {told.size} entries,"
-                f" here are {tree.size}."
-            )
-            self.found.add("cut", sentence, entry=tree.size)
-            return False
-        if told.root == tree.roots[told.size]:
-            return True
-        if not self.found.begins_before("", told.size):
-            sentence = (
-                f"Somewhere from entry {min(after, told.size)} to {told.size - 1} the log is not"
-                f" what {whose} says of it."
-            )
-            self.found.add(code, sentence)
-        return False
-
-
-def _size_of(note: str) -> int:
-    """Return the size that a checkpoint tells of, -1 if it is none."""
-    try:
-        return parse(note).size
-    except IntegrityError:
-        return -1
