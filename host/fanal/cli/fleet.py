@@ -1,5 +1,6 @@
-"""`fanal fleet`: create a fleet, say who opens it, back it up, restore it."""
+"""`fanal fleet`: create a fleet, show it, say who opens it, back it up, restore it."""
 
+from dataclasses import asdict
 from pathlib import Path
 
 import click
@@ -15,6 +16,7 @@ Examples:
   fanal fleet init
   fanal --fleet ~/fleets/north fleet init
   fanal fleet officers add age1...                 she opens it by her own key
+  fanal fleet show                                 the fingerprint to publish
   fanal fleet backup --out north.backup --shares 3/5
 """
 )
@@ -54,6 +56,43 @@ def init_command(session: console.Session, passphrase_file: Path | None, as_json
     click.echo(f"{console.mark('ok')}  Created {created['name']} in {created['folder']}")
     console.note("Back it up (`fanal fleet backup`), and keep the passphrase somewhere else.")
     console.note("Next: attach a beacon and run `fanal provision --site NAME`.")
+
+
+@fleet_group.command(
+    "show",
+    epilog="""\b
+Examples:
+  fanal fleet show                          what to publish, what to read out by telephone
+  fanal fleet show --json
+
+It asks for no passphrase, and shows no secret.
+""",
+)
+@console.json_option
+@console.pass_session
+def show_command(session: console.Session, as_json: bool) -> None:
+    """Show by what others know this fleet for yours.
+
+    Publish the SHA-256 of its key: whoever checks a proof of its log compares all 64 digits.
+    """
+    from fanal.fleet_show import show
+    from fanal.registry import REGISTRY_FILE, Registry
+
+    with Registry(session.fleet_dir / REGISTRY_FILE) as registry:
+        shown = show(registry)
+    if as_json:
+        console.print_json({"ok": True, "folder": session.fleet_dir, **asdict(shown)})
+        return
+    retired = f", and {shown.known - shown.beacons} retired" * (shown.known > shown.beacons)
+    restored = f"  (restored: epoch {shown.epoch})" * (shown.epoch > 0)
+    groups = [shown.sha256[at : at + 4] for at in range(0, len(shown.sha256), 4)]
+    click.echo(shown.fleet)
+    click.echo(f"    SHA-256 of its key    {' '.join(groups[:8])}")
+    click.echo(f"                          {' '.join(groups[8:])}")
+    click.echo(f"    a new station sees    {shown.fingerprint}")
+    click.echo(f"    beacons               {shown.beacons} in service{retired}")
+    click.echo(f"    stations              {shown.stations}, of which this is {shown.station}")
+    click.echo(f"    log                   {shown.log}{restored}")
 
 
 for _command in (officers_group, backup_command, restore_command):
