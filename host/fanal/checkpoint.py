@@ -19,6 +19,7 @@ from fanal.merkle import HASH_SIZE
 
 MOST_BYTES = 1 << 17  # of a note from outside: 16 signatures of 5 kB each have to fit
 
+_HINT = "Verify the log, and take the checkpoint from whoever keeps another copy of it."
 _DASH = "— "
 _ED25519 = b"\x01"  # its type in C2SP signed-note
 _KEY_ID_SIZE = 4
@@ -64,12 +65,12 @@ def open_note(note: str, name: str, public_key: bytes) -> str:
     note: untrusted. Signatures by others are passed over; one of this key that is wrong spoils all.
     """
     if len(note) > MOST_BYTES or not _is_text(note) or "\n\n" not in note:
-        raise IntegrityError("This is no signed note.", code="no_note")
+        raise IntegrityError("This is no signed note.", _HINT, code="no_note")
     text, _, lines = note.rpartition("\n\n")
     text += "\n"
     wanted, found = key_id(name, public_key), 0
     if not lines.endswith("\n"):
-        raise IntegrityError("The signed note is cut off.", code="no_note")
+        raise IntegrityError("The signed note is cut off.", _HINT, code="no_note")
     for line in lines[:-1].split("\n"):
         signer, signature = _signature(line)
         if (signer, signature[:_KEY_ID_SIZE]) != (name, wanted):
@@ -79,11 +80,12 @@ def open_note(note: str, name: str, public_key: bytes) -> str:
             key.verify(signature[_KEY_ID_SIZE:], text.encode())
         except (InvalidSignature, ValueError):
             raise IntegrityError(
-                f"The signature of {name} is not valid.", code="signature"
+                f"The signature of {name} is not valid.", _HINT, code="signature"
             ) from None
         found += 1
     if not found:
-        raise IntegrityError(f"No signature of {name} is under this note.", code="signature")
+        sentence = f"No signature of {name} is under this note."
+        raise IntegrityError(sentence, _HINT, code="signature")
     return text
 
 
@@ -113,7 +115,7 @@ def parse(text: str) -> Checkpoint:
 
 
 def _no_checkpoint() -> IntegrityError:
-    return IntegrityError("This is no checkpoint.", code="no_checkpoint")
+    return IntegrityError("This is no checkpoint.", _HINT, code="no_checkpoint")
 
 
 def _signature(line: str) -> tuple[str, bytes]:
@@ -121,7 +123,8 @@ def _signature(line: str) -> tuple[str, bytes]:
     name, _, told = line.removeprefix(_DASH).partition(" ")
     signature = _bytes(told)
     if not line.startswith(_DASH) or not _is_name(name) or len(signature) <= _KEY_ID_SIZE:
-        raise IntegrityError("A signature line of the note is unreadable.", code="no_note")
+        sentence = "A signature line of the note is unreadable."
+        raise IntegrityError(sentence, _HINT, code="no_note")
     return name, signature
 
 
@@ -132,7 +135,7 @@ def _bytes(text: str) -> bytes:
     except (UnicodeEncodeError, binascii.Error):
         found = b""
     if b64encode(found).decode() != text:
-        raise IntegrityError("A line of base64 is unreadable.", code="no_note")
+        raise IntegrityError("A line of base64 is unreadable.", _HINT, code="no_note")
     return found
 
 

@@ -29,7 +29,11 @@ def decode(content: bytes) -> dict[str, Any]:
             return fields
     except (ValueError, RecursionError):
         pass
-    raise IntegrityError("An entry of the log is unreadable.", code="log")
+    raise IntegrityError(
+        "An entry of the log is unreadable.",
+        "`fanal log verify`, at a hub `fanal hub log verify`, says which.",
+        code="log",
+    )
 
 
 def digest(certificate: bytes | None) -> str | None:

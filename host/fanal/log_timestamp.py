@@ -31,8 +31,6 @@ def timestamp(registry: Registry, authority: str, root: bytes | None = None) -> 
     authority: an http or https URL. root: PEM; without it only the hash and the nonce are checked.
     Raises FanalError (no checkpoint), EnvironmentFault (no answer), IntegrityError.
     """
-    import rfc3161_client as tsp
-
     notes = registry.checkpoints()
     if not notes:
         raise FanalError(
@@ -41,12 +39,18 @@ def timestamp(registry: Registry, authority: str, root: bytes | None = None) -> 
         )  # fmt: skip
     roots = _certificates(root) if root is not None else []
     told = parse(notes[-1])
-    asked = (
-        tsp.TimestampRequestBuilder()
-        .data(notes[-1].encode())
-        .hash_algorithm(tsp.HashAlgorithm.SHA256)
-        .build()
-    )
+    token, at = _stamped(authority, notes[-1].encode(), roots)
+    stamp = Stamp(told.origin, told.size, authority, token)
+    registry.keep_stamp(stamp)
+    return Stamped(stamp, at, bool(roots))
+
+
+def _stamped(authority: str, content: bytes, roots: list[x509.Certificate]) -> tuple[bytes, str]:
+    """Return the answer of an authority, DER, and the time it tells, checked."""
+    import rfc3161_client as tsp
+
+    builder = tsp.TimestampRequestBuilder().data(content)
+    asked = builder.hash_algorithm(tsp.HashAlgorithm.SHA256).build()
     token = _post(authority, asked.as_bytes())
     try:
         answer = tsp.decode_timestamp_response(token)
@@ -60,16 +64,14 @@ def timestamp(registry: Registry, authority: str, root: bytes | None = None) -> 
             verifier = tsp.VerifierBuilder.from_request(asked)
             for one in roots:
                 verifier = verifier.add_root_certificate(one)
-            verifier.build().verify_message(answer, notes[-1].encode())
+            verifier.build().verify_message(answer, content)
     except (ValueError, tsp.VerificationError) as problem:
         raise IntegrityError(
             f"{authority} gave no good timestamp ({_reason(problem)}).",
             "Try again, or another authority; nothing was kept.",
             code="timestamp",
         ) from problem
-    stamp = Stamp(told.origin, told.size, authority, token)
-    registry.keep_stamp(stamp)
-    return Stamped(stamp, said.gen_time.isoformat(), bool(roots))
+    return token, said.gen_time.isoformat()
 
 
 def _reason(problem: Exception) -> str:
@@ -82,12 +84,17 @@ def _certificates(root: bytes) -> list[x509.Certificate]:
     try:
         return x509.load_pem_x509_certificates(root)
     except ValueError:
-        raise UsageError("The file of --root holds no certificate in PEM.") from None
+        raise UsageError(
+            "The file of --root holds no certificate in PEM.",
+            "Ask the authority for its root: a text that begins with -----BEGIN CERTIFICATE-----.",
+        ) from None
 
 
 def _post(authority: str, request: bytes) -> bytes:
     if urlsplit(authority).scheme not in ("http", "https"):
-        raise UsageError(f"{authority} is no http or https URL.")
+        raise UsageError(
+            f"{authority} is no http or https URL.", "Write it as the authority does: https://..."
+        )
     asked = urllib.request.Request(
         authority, request, {"Content-Type": "application/timestamp-query"}
     )
@@ -100,5 +107,8 @@ def _post(authority: str, request: bytes) -> bytes:
             code="no_answer",
         ) from problem  # fmt: skip
     if len(token) > _MOST_BYTES:
-        raise IntegrityError(f"{authority} gave no timestamp.", code="timestamp")
+        raise IntegrityError(
+            f"{authority} gave no timestamp.", "Look at the URL: it is not that of a page.",
+            code="timestamp",
+        )  # fmt: skip
     return token

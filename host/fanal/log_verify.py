@@ -124,8 +124,6 @@ class _Examination:
 
         asked = select(LogCheckpointRow.size).where(LogCheckpointRow.log == log)
         sizes = {*self.session.scalars(asked), *map(size_told, self.anchors)}
-        if log in told.merged:
-            sizes.add(told.merged[log][1])
         return computed(self.session, log, sizes, self.found, learn)
 
     def require_merged(self, trees: dict[str, Tree], told: Told, fleet: FleetRow) -> None:

@@ -9,6 +9,7 @@ from fanal.cli.hub_folder import hub_option, open_store
 from fanal.cli.out_file import OutFile
 
 _FILE = click.Path(path_type=Path, dir_okay=False)
+_KEPT = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 
 @click.group(
@@ -62,7 +63,7 @@ Exit codes: 0 as it was written, 4 something was altered.
 """,
 )
 @click.option(
-    "--checkpoint", "files", type=_FILE, multiple=True, metavar="FILE",
+    "--checkpoint", "files", type=_KEPT, multiple=True, metavar="FILE",
     help="A checkpoint that somebody else kept; may be given more than once.",
 )  # fmt: skip
 @hub_option

@@ -163,7 +163,7 @@ Examples:
 """,
 )
 @click.option("--tsa", required=True, metavar="URL", help="The timestamp authority (RFC 3161).")
-@click.option("--root", type=_FILE, metavar="FILE",
+@click.option("--root", type=_KEPT, metavar="FILE",
               help="Its root certificate, PEM: the answer is checked against it.")  # fmt: skip
 @click.option("--out", type=OutFile(), metavar="FILE", help="Write the answer to a file too.")
 @console.json_option
