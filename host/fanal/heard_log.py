@@ -15,6 +15,8 @@ ALERT = "alert first seen"  # in the log
 
 _LINE = ("fresh", "late")  # the verdicts that join an event's line
 
+Lines = dict[tuple[str, int], list[tuple[int, int, int]]]  # (beacon id, event): (t_ms, slot, seq)
+
 
 class HeardLog(Log):
     """The part of a registry that listeners write. Every method is one transaction."""
@@ -23,13 +25,13 @@ class HeardLog(Log):
         """Return the line of one event (SPEC 3.2): (t_ms, slot, seq) in the order of joining."""
         return self.lines().get((beacon_id, event), [])
 
-    def lines(self) -> dict[tuple[str, int], list[tuple[int, int, int]]]:
+    def lines(self) -> Lines:
         """Return all lines by (beacon id, event), so that replay state survives a restart."""
         return self.lines_after(0)[1]
 
-    def lines_after(self, row: int) -> tuple[int, dict[tuple[str, int], list[tuple[int, int, int]]]]:
-        """Return the number of the newest row, and as `lines` does what is in those after `row`."""
-        found: dict[tuple[str, int], list[tuple[int, int, int]]] = defaultdict(list)
+    def lines_after(self, row: int) -> tuple[int, Lines]:
+        """Return the number of the newest row, and of those after `row` what `lines` does."""
+        found: Lines = defaultdict(list)
         with self._reading() as session:
             newest = session.scalar(select(func.max(SightingRow.id))) or 0
             for one in session.scalars(
