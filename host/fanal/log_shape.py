@@ -6,20 +6,24 @@ programs read something else than what lies in the file.
 
 from collections.abc import Iterable, Iterator
 from functools import cache
+from typing import Any
 
 from sqlalchemy import (
     JSON,
+    Column,
     Connection,
     LargeBinary,
     Select,
     String,
     Table,
+    TextClause,
     cast,
     create_engine,
     func,
     select,
     text,
 )
+from sqlalchemy.dialects import sqlite
 from sqlalchemy.orm import Session
 
 from fanal.schema import Base
@@ -64,24 +68,42 @@ def strange_values(session: Session, tables: Iterable[Table] = ()) -> Iterator[s
     where.
     """
     for table in tables or Base.metadata.sorted_tables:
-        for column in table.columns:
-            if f"{table.name}.{column.name}" in AS_THEY_ARE:
-                continue
-            kinds = [*_KINDS[column.type.python_type], *(["null"] if column.nullable else [])]
-            asked = select(func.count()).where(func.typeof(column).not_in(kinds))
-            if count := session.scalar(asked.select_from(table)):
-                yield (
-                    f"Of table {table.name}, column {column.name}, {count} values are of another"
-                    " kind than they were."
-                )
+        columns = [one for one in table.columns if f"{table.name}.{one.name}" not in AS_THEY_ARE]
+        counts = session.execute(_of_another_kind(table, *columns)).one()
+        for column, count in zip(columns, counts, strict=True):
+            where = f"Of table {table.name}, column {column.name},"
+            if count:
+                yield f"{where} {count} values are of another kind than they were."
             elif isinstance(column.type, String):
-                held = select(cast(column, LargeBinary)).where(column.is_not(None)).distinct()
-                if not all(_is_text(row[0]) for row in session.execute(_streamed(held))):
-                    yield f"Of table {table.name}, column {column.name}, a value is no text."
+                held = session.execute(_values(column), execution_options={"yield_per": 1000})
+                if not all(_is_text(row[0]) for row in held):
+                    yield f"{where} a value is no text."
             elif isinstance(column.type, JSON):
                 asked = select(func.count()).where(func.json_valid(column) == 0)
                 if session.scalar(asked.select_from(table)):
-                    yield f"Of table {table.name}, column {column.name}, a value is no JSON."
+                    yield f"{where} a value is no JSON."
+
+
+@cache
+def _of_another_kind(table: Table, *columns: Column[Any]) -> TextClause:
+    """Return what asks, for each column, how many values are of a kind that it never has."""
+    counts: list[Any] = []
+    for column in columns:
+        kinds = [*_KINDS[column.type.python_type], *(["null"] if column.nullable else [])]
+        counts.append(func.count().filter(func.typeof(column).not_in(kinds)))
+    return _written(select(*counts).select_from(table))
+
+
+@cache
+def _values(column: Column[Any]) -> TextClause:
+    """Return what asks for all that a column holds, as bytes."""
+    return _written(select(cast(column, LargeBinary)).where(column.is_not(None)).distinct())
+
+
+def _written(asked: Select[Any]) -> TextClause:
+    """Return a question in SQL: to make it up takes longer than to answer it."""
+    made = asked.compile(dialect=sqlite.dialect(), compile_kwargs={"literal_binds": True})
+    return text(str(made))
 
 
 def texts_for_bytes(session: Session) -> Iterator[str]:
@@ -95,10 +117,6 @@ def texts_for_bytes(session: Session) -> Iterator[str]:
         asked = select(func.count()).where(func.typeof(held) != "blob")
         if count := session.scalar(asked):
             yield f"Of table {table}, column {column}, {count} values are no bytes."
-
-
-def _streamed(asked: Select[bytes]) -> Select[bytes]:
-    return asked.execution_options(yield_per=1000)
 
 
 def _is_text(value: bytes) -> bool:
