@@ -8,6 +8,7 @@ from base64 import b64encode
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
+from cryptography import x509
 from cryptography.hazmat.primitives.serialization import Encoding
 
 from fanal import certificate
@@ -69,22 +70,23 @@ def prove(registry: Registry, entry: int, log: str = OWN) -> Proof:
     number, _ = station_of(parse(covering[-1]).origin)
     if number is None:
         raise IntegrityError("The newest checkpoint is by no station.", "Run `fanal log verify`.")
-    chain = (registry.station_certificate(number), registry.fleet_certificate())
-    return proved(found[0], covering[-1], chain, "fanal log",
+    station = certificate.from_der(registry.station_certificate(number))
+    fleet = certificate.from_der(registry.fleet_certificate())
+    certificate.verify_station(number, station, fleet)
+    return proved(found[0], covering[-1], (station, fleet), "fanal log",
                   lambda size: registry.inclusion(entry, size, log))  # fmt: skip
 
 
 def proved(
-    leaf: Leaf, note: str, chain: tuple[bytes, bytes], command: str,
+    leaf: Leaf, note: str, chain: tuple[x509.Certificate, x509.Certificate], command: str,
     path_at: Callable[[int], list[bytes]],
 ) -> Proof:  # fmt: skip
     """Return the proof of an entry by a checkpoint, if it is one. Raises IntegrityError.
 
-    chain: certificates, DER, of whose checkpoint it is and of the fleet. command: has `verify`.
+    chain: of whose checkpoint it is, and of the fleet, verified. command: has `verify`.
     path_at: gives the audit path in the tree of so many entries; may raise ValueError.
     """
-    signer, fleet = map(certificate.from_der, chain)
-    told = open_checkpoint(note, certificate.public_key_of(signer))
+    told = open_checkpoint(note, certificate.public_key_of(chain[0]))
     try:
         path = path_at(told.size)
         root = root_by_inclusion(leaf.number, told.size, leaf_hash(leaf.content), path)
@@ -96,7 +98,7 @@ def proved(
             f"Run `{command} verify`, which says where the log was changed.",
             code="log",
         )
-    pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in (signer, fleet))
+    pem = "".join(one.public_bytes(Encoding.PEM).decode() for one in chain)
     return Proof(leaf.number, leaf.content, told.size, _text(leaf, path, note), pem)
 
 

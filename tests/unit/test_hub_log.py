@@ -6,7 +6,7 @@ from concurrent.futures import ThreadPoolExecutor
 from datetime import timedelta
 
 import pytest
-from fanal import anchor, log_entry, merkle
+from fanal import anchor, certificate, log_entry, merkle
 from fanal.error import FanalError, IntegrityError
 from fanal.hub import accounts, actions, enrolment, escalation, hub_log, listeners, sites
 from fanal.hub.actions import ActionError
@@ -14,7 +14,7 @@ from fanal.hub.hub_log_checkpoint import checkpoint, kept
 from fanal.hub.hub_log_proof import prove
 from fanal.hub.hub_log_verify import verify
 from fanal.hub.store import Store, touch
-from fanal.hub.tables import Base, BeaconRow, IncidentRow, LogLeafRow
+from fanal.hub.tables import Base, BeaconRow, FleetRow, IncidentRow, LogLeafRow
 from fanal.position import Position
 from sqlalchemy import select
 
@@ -557,6 +557,17 @@ def test_an_entry_is_proved(hub, tmp_path, entry):
         session.scalars(select(LogLeafRow).where(LogLeafRow.number == entry)).one().content = b"{}"
     with pytest.raises(IntegrityError):
         prove(hub, entry)
+
+
+def test_a_log_key_that_certified_itself_proves_nothing(hub, tmp_path):
+    signed(hub, tmp_path / "a")
+    fleet = certificate.for_fleet(KEY, NOW)
+    made = certificate.to_der(certificate.for_log(PUBLIC, fleet, KEY, NOW))
+    with hub.writing() as session:
+        session.get_one(FleetRow, 1).log_certificate = made
+    with pytest.raises(IntegrityError) as refused:
+        prove(hub, 3)
+    assert refused.value.code == "chain"
 
 
 def test_a_checkpoint_that_says_another_size_proves_nothing(hub, tmp_path):

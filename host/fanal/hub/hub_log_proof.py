@@ -2,6 +2,7 @@
 
 from sqlalchemy import select
 
+from fanal import certificate
 from fanal.error import IntegrityError, UsageError
 from fanal.hub import hub_log
 from fanal.hub.store import Store
@@ -30,6 +31,7 @@ def prove(store: Store, entry: int) -> Proof:
         if note is None:
             raise not_signed(entry, "fanal hub log")
         held = session.get_one(FleetRow, 1)
-        chain = (held.log_certificate, held.certificate)
-        return proved(Leaf(*row), note, chain, "fanal hub log",
+        log, fleet = (certificate.from_der(der) for der in (held.log_certificate, held.certificate))
+        certificate.verify_log(log, fleet, certificate.public_key_of(log))
+        return proved(Leaf(*row), note, (log, fleet), "fanal hub log",
                       lambda size: inclusion(entry, size, hub_log.reader(session)))  # fmt: skip
