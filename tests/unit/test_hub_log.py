@@ -384,6 +384,16 @@ def test_an_edit_of_what_the_log_speaks_of_is_found(hub, tmp_path, script):
         assert {code for code, _ in found(store)} & {"table", "file"}
 
 
+def test_a_line_is_what_its_first_entry_says(hub, tmp_path):
+    """Whoever edits a timeline could add an entry that agrees, to be signed with the next."""
+    number = WHATS.index("acknowledged")
+    with hub.writing() as session:
+        hub_log.append(session, [log_entry.encode({**entries(hub)[number], "who": "somebody"})])
+    assert found(hub) == []
+    sql(tmp_path, "UPDATE action SET who = 'somebody' WHERE what = 'acknowledged'")
+    assert found(hub) == [("table", number)]
+
+
 def test_values_that_nest_without_end_are_not_read(hub, tmp_path):
     sql(tmp_path, "UPDATE listener SET dropped = replace(hex(zeroblob(495)), '0', '[')"
                   " || replace(hex(zeroblob(495)), '0', ']')")  # fmt: skip
@@ -573,6 +583,9 @@ def test_a_log_key_that_certified_itself_proves_nothing(hub, tmp_path):
 def test_a_checkpoint_that_says_another_size_proves_nothing(hub, tmp_path):
     signed(hub, tmp_path / "a")
     actions.note(hub, 1, "duty", "still there")
+    with pytest.raises(FanalError) as unsigned:
+        prove(hub, len(WHATS))
+    assert unsigned.value.code == "not_signed"
     sql(tmp_path, "UPDATE log_checkpoint SET size = 27")
     with pytest.raises(IntegrityError) as refused:
         prove(hub, len(WHATS))

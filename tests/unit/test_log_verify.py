@@ -8,7 +8,7 @@ from contextlib import closing, suppress
 
 import pytest
 from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
-from fanal import certificate, log_entry
+from fanal import certificate, log_entry, merkle
 from fanal.checkpoint import Checkpoint, sign_checkpoint
 from fanal.error import FanalError, IntegrityError
 from fanal.log_checkpoint import checkpoint, checkpoint_or_why
@@ -297,6 +297,15 @@ def test_a_station_that_certified_itself_signs_for_nothing(fleet, tmp_path):
         prove(fleet.registry, 3)
 
 
+def test_an_entry_that_came_after_the_checkpoint_is_not_proved(fleet, tmp_path):
+    signed(fleet, tmp_path)
+    fleet.registry.moved(id_of(1), "shelter-3", "attic")
+    assert prove(fleet.registry, 15).size == 16
+    with pytest.raises(FanalError) as caught:
+        prove(fleet.registry, 16)
+    assert caught.value.code == "not_signed"
+
+
 def test_an_event_of_which_only_replays_were_heard_is_no_entry(fleet):
     fleet.registry.record_sighting(id_of(1), 2, slot=0, seq=0, t_ms=9, verdict="replay")
     assert (fleet.registry.log_size(), found(fleet)) == (16, [])
@@ -391,10 +400,16 @@ def test_an_entry_with_a_number_that_no_log_has_holds_nothing_up(fleet, tmp_path
 
 
 def test_a_gap_in_what_is_new_is_not_signed_for(fleet, tmp_path):
+    """Not even if the hashes are those of what is left, the last of it counted twice."""
     signed(fleet, tmp_path)
-    for number in range(3):
+    for number in range(4):
         fleet.registry.moved(id_of(1), "shelter-3", f"room {number}")
-    sql(fleet, "DELETE FROM log_leaf WHERE number = 17;")
+    first, _, third, last = (leaf.hash for leaf in fleet.registry.leaves(16))
+    left, right = merkle.node_hash(first, third), merkle.node_hash(last, last)
+    sql(fleet, "DELETE FROM log_leaf WHERE number = 17; DELETE FROM log_node WHERE level = 2 AND"
+               f" number = 4; UPDATE log_node SET hash = x'{left.hex()}' WHERE level = 1 AND number"
+               f" = 8; UPDATE log_node SET hash = x'{right.hex()}' WHERE level = 1 AND number = 9;"
+        )  # fmt: skip
     with pytest.raises(IntegrityError) as caught:
         signed(fleet, tmp_path)
     assert caught.value.code == "rewritten"
