@@ -88,10 +88,11 @@ class DeepSearch:
         """Let go of what a walk has looked for everywhere; return whether it goes on."""
         self._give_up(walk.first_gone(waiting))
         for rid in walk.complete():
-            walk.leave(rid)
             if walk is self._first and self._second.layers:
+                walk.leave(rid)
                 self._second.join(rid)
-            else:
+            elif not self._moved:  # what is beyond those windows was passed by, and is still due
+                walk.leave(rid)
                 self._sieve.discard(rid)
         return walk.begin_layer(beacons)
 

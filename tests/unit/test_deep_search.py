@@ -102,6 +102,18 @@ def test_beyond_a_window_that_moved_is_looked_into_first() -> None:
     assert found == [4, 4 + deep_search.SHALLOW, 3 + 2 * deep_search.SHALLOW]
 
 
+@pytest.mark.parametrize("budget", [100, 4096, 20_000])
+def test_of_one_beacon_all_is_found_by_one_large_search_too(budget: int) -> None:
+    """A search that is at its end in the call that moves a window."""
+    resolver = Resolver([BEACONS[0].first_keys()])
+    for hour, event in enumerate((17, 20, 22, 25)):
+        resolver.take(heard(alert(0, event), T0 + HOUR_MS * hour))
+    found = []
+    while resolver.has_unsearched:
+        found += [one.event for one in resolver.search_deeper(budget)]
+    assert found == [17, 20, 22, 25]
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_comes_meanwhile_nothing_is_left_out(
     seed: int, monkeypatch: pytest.MonkeyPatch
@@ -120,7 +132,7 @@ def test_whatever_comes_meanwhile_nothing_is_left_out(
         elif kind == "junk":
             resolver.take(heard(junk(dice), t_ms))
         elif kind == "search":
-            resolver.search_deeper(dice.randrange(1, 40))
+            resolver.search_deeper(dice.choice((dice.randrange(1, 40), 500)))
         elif kind in ("alert", "echo"):
             number = dice.randrange(len(BEACONS))
             last = WINDOW + (resolver._watch.beacon(number).newest if number in watched else 0)
