@@ -105,6 +105,18 @@ def test_one_that_is_taken_for_left_over_before_its_lock_is_made_again(tmp_path,
     assert taken
 
 
+def test_what_another_user_left_stays(tmp_path, monkeypatch):
+    left = tmp_path / ".words.0123abcd"
+    left.write_bytes(b"theirs")
+    owner = left.stat().st_uid
+    monkeypatch.setattr(os, "geteuid", lambda: owner + 1)
+    beside.clear(tmp_path / "words")
+    assert names(tmp_path) == [left.name]
+    monkeypatch.setattr(os, "geteuid", lambda: owner)
+    beside.clear(tmp_path / "words")
+    assert names(tmp_path) == []
+
+
 def test_without_locks_nothing_is_removed(tmp_path, monkeypatch):
     monkeypatch.setattr(beside, "_locked", lambda *_, **__: False)
     (tmp_path / ".key.0123abcd").write_text("may be somebody's")

@@ -181,6 +181,13 @@ def test_what_hides_something(registry, file, edit):
     assert found(registry)
 
 
+def test_a_log_of_nobody_is_called_so(registry, file):
+    with closing(sqlite3.connect(file)) as connection:
+        connection.executescript(HIDDEN["a log of nobody"])
+    told = {one.sentence for one in found(registry) if one.log == "x"}
+    assert "This is a log of no station of this fleet." in told
+
+
 def rehash(connection, log=""):
     """Make all hashes of a log anew."""
     connection.execute("DELETE FROM log_node WHERE log = ?", (log,))

@@ -179,6 +179,10 @@ def test_a_changed_proof_proves_nothing(size, data):
         for changed in spoiled(path):
             with pytest.raises(ProofError):
                 check(changed)
+    short = [one[:-1] for one in merkle.inclusion(index, size, tree.read)]
+    if short:
+        with pytest.raises(ProofError, match="another length"):
+            inclusion(short)
     with pytest.raises(ProofError):
         inclusion(merkle.inclusion(index, size, tree.read), hash_=merkle.leaf_hash(b"else"))
     proof = merkle.consistency(old, size, tree.read)
