@@ -82,7 +82,9 @@ class DeepSearch:
                     continue
                 cost, hits = walk.look(watch, self._sieve, left - until)
                 left -= cost
-                yield from hits
+                # of a beacon that moved all is looked into in order, or what is between would be
+                # before its window
+                yield from (hit for hit in hits if hit.place not in self._moved)
 
     def _begin_layer(self, walk: Walk, beacons: int, waiting: Container[bytes]) -> bool:
         """Let go of what a walk has looked for everywhere; return whether it goes on."""

@@ -114,6 +114,19 @@ def test_of_one_beacon_all_is_found_by_one_large_search_too(budget: int) -> None
     assert found == [17, 20, 22, 25]
 
 
+@pytest.mark.parametrize("budget", [60, 700, 20_000])
+def test_what_is_found_far_off_puts_nothing_before_a_window(budget: int) -> None:
+    """Each has the distance from the one before at which the walk comes to the one after it."""
+    events = (13, 16, 19, 40, 43, 90)
+    resolver = Resolver([*strangers(3), BEACONS[0].first_keys()])
+    for hour, event in enumerate(events):
+        resolver.take(heard(alert(0, event), T0 + HOUR_MS * hour))
+    found = []
+    while resolver.has_unsearched:
+        found += [one.event for one in resolver.search_deeper(budget)]
+    assert found == list(events)
+
+
 @pytest.mark.parametrize("seed", range(40))
 def test_whatever_comes_meanwhile_nothing_is_left_out(
     seed: int, monkeypatch: pytest.MonkeyPatch
