@@ -71,9 +71,8 @@ class Signatures:
             return ""
         if signed[OWN] > begun:
             # whoever holds the station's key signed for what came after
-            lost = told.size - begun
-            what = "1 entry was" if lost == 1 else f"{lost} entries were"
-            return f"{what} lost when the registry was restored from a backup (entry {begun})."
+            what = lost(told.size - begun)
+            return f"{what} when the registry was restored from a backup (entry {begun})."
         sentence = (
             f"The registry says that it was restored (entry {begun}), and nobody signed for"
             f" that; {told.size - begun} entries of before are gone."
@@ -151,6 +150,11 @@ def fits(found: Findings, tree: Tree, told: Checkpoint, after: int, code: str) -
         )
         found.add(code, sentence, tree.log)
     return False
+
+
+def lost(count: int) -> str:
+    """Return how a remark begins on entries that a backup did not have."""
+    return "1 entry was lost" if count == 1 else f"{count} entries were lost"
 
 
 def size_told(note: str) -> int:

@@ -67,7 +67,7 @@ def test_an_older_copy_is_seen_by_what_is_kept_outside_and_handed_out(hub, folde
     anchor.keep(anchor.default_folder(), out.read_text())
     assert hub("hub", "log", "checkpoint", "--restored").exit_code == 0
     whole = told(hub("hub", "log", "verify", "--checkpoint", out, "--json"))
-    assert "entries were lost" in whole["remarks"][0]
+    assert "1 entry was lost" in whole["remarks"][0]
 
 
 def test_a_running_hub_signs_and_says_what_stands_in_the_way(hub, folder):

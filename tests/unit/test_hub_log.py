@@ -436,8 +436,9 @@ def test_a_checkpoint_that_was_edited_is_none(hub, tmp_path):
 
 
 def test_an_older_copy_is_seen_from_outside_and_can_go_on(hub, tmp_path):
-    hub.close()
     path, folder = tmp_path / "hub.db", tmp_path / "a"
+    early = signed(hub, folder)
+    hub.close()
     yesterday = path.read_bytes()
     with Store(f"sqlite:///{path}", lambda: T0) as store:
         actions.acknowledge(store, 3, "duty")
@@ -451,8 +452,9 @@ def test_an_older_copy_is_seen_from_outside_and_can_go_on(hub, tmp_path):
         again = signed(store, folder, is_restored=True)
         assert re.search("/epoch-1-[0-9a-f]{8}$", again.split("\n")[0])
         assert whats(store)[-1] == "restored"
-        after = examined(store, lost, again)
+        after = examined(store, early, lost, again)
         assert (after.findings, len(after.remarks)) == ((), 1)
+        assert after.remarks[0].startswith("1 entry was lost")
         assert kept(again.split("\n")[0], [folder]) == [lost, again]
         with pytest.raises(FanalError) as nothing:
             signed(store, folder, is_restored=True)

@@ -35,7 +35,7 @@ from fanal.hub.tables import (
 from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_findings import Findings
 from fanal.log_record import Leaf, LogState, Verified
-from fanal.log_signed import fits, size_told
+from fanal.log_signed import fits, lost, size_told
 from fanal.log_tree import Tree, compared
 
 _LOOKED_AT = (LogLeafRow, LogNodeRow, LogCheckpointRow, IncidentRow, ActionRow, UserRow,
@@ -218,8 +218,8 @@ class _Examination:
         if begun is None or told.size <= begun:
             fits(self.found, tree, told, 0, "anchor")
         elif signed > begun:  # whoever holds the log key signed for what came after
-            self.remarks.append(f"{told.size - begun} entries were lost when the hub went on from"
-                                f" a backup (entry {begun}).")  # fmt: skip
+            what = lost(told.size - begun)
+            self.remarks.append(f"{what} when the hub went on from a backup (entry {begun}).")
         else:
             sentence = (
                 f"The hub says that it went on from a backup (entry {begun}), and nobody signed"
