@@ -1,5 +1,7 @@
 """The budgets of a run, told at its end: `budget("name", value, limit, unit)` in any test."""
 
+import signal
+
 import pytest
 
 from tests.services import mosquitto, postgres, postgres_server, postgres_url  # noqa: F401
@@ -7,6 +9,12 @@ from tests.unit.paper_fleet import PaperFleet
 
 _PROPERTY = "budget"
 _WIDTH = 40
+
+# a run in the background of a script is deaf to these, and so would be all that it starts
+for _number in (signal.SIGINT, getattr(signal, "SIGQUIT", signal.SIGINT)):
+    if signal.getsignal(_number) is signal.SIG_IGN:
+        _usual = signal.default_int_handler if _number == signal.SIGINT else signal.SIG_DFL
+        signal.signal(_number, _usual)
 
 
 @pytest.fixture(autouse=True)

@@ -135,9 +135,7 @@ def _from_json(text: str) -> Tables:
 
 
 def _from_csv(text: str) -> Tables:
-    csv.field_size_limit(_MOST_CELL)
-    reader = csv.reader(io.StringIO(text, newline=""), strict=True)
-    head, *names = next(reader, [""])
+    (head, *names), *rows = _cells(text) or [[""]]
     if not head.startswith(_HEAD):
         raise ValueError("another kind")
     told = head.removeprefix(_HEAD)
@@ -145,7 +143,7 @@ def _from_csv(text: str) -> Tables:
     if names != _columns():
         raise ValueError("other columns")
     tables: Tables = {table.name: [] for table in _tables()}
-    for name, *cells in reader:
+    for name, *cells in rows:
         table = Base.metadata.tables[name]
         held = dict(zip(names, (_uncell(cell) for cell in cells), strict=True))
         if any(held[key] is not None for key in held.keys() - table.columns.keys()):
@@ -157,6 +155,14 @@ def _from_csv(text: str) -> Tables:
         }
         tables[name].append(_row(table, row))
     return tables
+
+
+def _cells(text: str) -> list[list[str]]:
+    usual = csv.field_size_limit(_MOST_CELL)  # which is that of everybody in this process
+    try:
+        return list(csv.reader(io.StringIO(text, newline=""), strict=True))
+    finally:
+        csv.field_size_limit(usual)
 
 
 def _row(table: Table, told: dict[str, Any]) -> dict[str, Any]:

@@ -105,9 +105,9 @@ _WORLD = "it speaks to the virtual bench, which keeps nothing"
 # why each of the others is not killed here
 OTHERS = {
     **dict.fromkeys(
-        ("fleet officers list", "station list", "ports", "doctor", "image list", "list", "history",
-         "volunteer show", "hub listener list", "hub site list", "hub user list", "incident list",
-         "incident show", "decode", "log list", "log verify",
+        ("fleet show", "fleet officers list", "station list", "ports", "doctor", "image list",
+         "list", "history", "volunteer show", "hub listener list", "hub site list", "hub user list",
+         "incident list", "incident show", "decode", "log list", "log verify",
          "hub log list", "hub log verify"), _SHOWS),
     **dict.fromkeys(("flash", "deploy"), "tests/sim/test_deploy.py kills it"),
     "drill": "it speaks to a board, and writes nothing here",

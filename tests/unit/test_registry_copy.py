@@ -225,3 +225,13 @@ def test_there_is_a_registry_already(fleet, tmp_path):
     import_registry(data, tmp_path / "new")
     with pytest.raises(UsageError):
         import_registry(data, tmp_path / "new")
+
+
+def test_what_others_read_as_csv_is_bounded_as_ever(fleet):
+    usual = csv.field_size_limit()
+    table = export(fleet.registry, CSV)
+    assert parse(table)
+    assert csv.field_size_limit() == usual
+    with pytest.raises(FanalError):
+        parse(table[:-3] + b'"')
+    assert csv.field_size_limit() == usual

@@ -62,7 +62,7 @@ def init_command(session: console.Session, passphrase_file: Path | None, as_json
     "show",
     epilog="""\b
 Examples:
-  fanal fleet show                          what to publish, what to read out by telephone
+  fanal fleet show           what to publish, and to read out by telephone
   fanal fleet show --json
 
 It asks for no passphrase, and shows no secret.
