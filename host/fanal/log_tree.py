@@ -3,8 +3,10 @@
 Each entry and each hash is read once, in order, and let go: a log may be longer than memory.
 """
 
+from array import array
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
+from itertools import pairwise
 
 from sqlalchemy import LargeBinary, Row, Select, cast, select
 from sqlalchemy.orm import Session
@@ -16,6 +18,7 @@ from fanal.log_record import Leaf
 from fanal.schema import LogNodeRow
 
 _AT_ONCE = 1000  # rows
+_HEAD_BYTES = 8
 _WIDEST_GAP = 1_000_000  # entries; a number beyond that is no place
 
 _Learn = Callable[[int, bytes], None]
@@ -53,19 +56,34 @@ def compared(
     of each level of nodes that are kept (number, hash), in the order of their numbers."""
     frontier, kept = merkle.Frontier(), _Kept(levels, log, found)
     wanted, roots = set(sizes), {0: merkle.EMPTY_ROOT}
+    heads = array("Q")
     for number, row in _numbered(rows, log, found):
         leaf = bytes(merkle.HASH_SIZE) if row is None else merkle.leaf_hash(row.content)
         is_bad = row is None or leaf != row.hash
         if is_bad:
             code, what = ("missing", "is missing") if row is None else ("edited", "was changed")
             found.add(code, f"Entry {number} {what}.", log, number)
+        heads.append(int.from_bytes(leaf[:_HEAD_BYTES], "big"))
         kept.compare(frontier.append(leaf), is_bad=is_bad)
         if frontier.size in wanted:
             roots[frontier.size] = frontier.root()
         if row is not None:
             learn(number, row.content)
     kept.end(frontier.size)
+    for first, again in _twice(heads):
+        found.add("inserted", f"Entry {again} is entry {first} once more.", log, again)
     return Tree(log, frontier.size, frontier.root(), roots)
+
+
+def _twice(heads: "array[int]") -> Iterator[tuple[int, int]]:
+    """Give (number, number) of equal hashes: each entry has a salt of its own, so one was copied.
+
+    heads: how the hash of each entry begins; 0 of one that is missing.
+    """
+    order = sorted(range(len(heads)), key=heads.__getitem__)
+    for first, again in pairwise(order):
+        if heads[first] == heads[again] != 0:
+            yield first, again
 
 
 def _numbered(rows: Iterable[Leaf], log: str, found: Findings) -> Iterator[tuple[int, Leaf | None]]:

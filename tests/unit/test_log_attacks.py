@@ -216,6 +216,20 @@ def forge(file, log, *, without_checkpoints):
         connection.commit()
 
 
+def test_an_entry_copied_behind_the_last_one(registry, file):
+    """Nobody signed for it yet, and it may agree with all there is: its salt tells."""
+    with closing(sqlite3.connect(file)) as connection, connection:
+        size = connection.execute("SELECT count(*) FROM log_leaf WHERE log = ''").fetchone()[0]
+        connection.execute(
+            "INSERT INTO log_leaf SELECT log, ?, content, hash FROM log_leaf"
+            " WHERE log = '' AND number = 0",
+            (size,),
+        )
+    found = [one for one in verify(registry).findings if one.code == "inserted"]
+    assert [(one.log, one.entry) for one in found] == [("", size)]
+    assert found[0].sentence == f"Entry {size} is entry 0 once more."
+
+
 def test_all_hashes_made_anew(registry, file):
     forge(file, "", without_checkpoints=False)
     assert {one.code for one in found(registry, anchored=False)} == {"checkpoint"}
@@ -249,7 +263,8 @@ def test_a_station_s_log_that_went_on(registry, file):
         )  # fmt: skip
         rehash(connection, log)
         connection.commit()
-    assert [(one.log, one.code) for one in found(registry, anchored=False)] == [(log, "table")]
+    codes = [(one.log, one.code) for one in found(registry, anchored=False)]
+    assert codes == [(log, "inserted"), (log, "table")]
 
 
 @pytest.mark.parametrize("version", [*range(SCHEMA_VERSION), SCHEMA_VERSION + 1, 99])
