@@ -184,9 +184,10 @@ def join_command(
         done = sealed_work.run("station join", folder, opener, file=path,
                                fingerprint=offer["fingerprint"]).values  # fmt: skip
     if as_json:
-        console.print_json({"ok": True, **done, "is_new": not offer["is_joined"]})
+        is_new = not done.pop("is_joined")
+        console.print_json({"ok": True, **done, "is_new": is_new})
         return
-    what = "already is" if offer["is_joined"] else "is now"
+    what = "already is" if done["is_joined"] else "is now"
     click.echo(f"{console.mark('ok')}  This laptop {what} station {done['number']} of"
                f" {done['fleet']} ({done['fingerprint']})")  # fmt: skip
     console.note("Next: attach a beacon and run `fanal provision --site NAME`.")
