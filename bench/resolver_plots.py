@@ -8,10 +8,12 @@ _SPEEDS = (("distinct", "all distinct"), ("six", "each heard six times"),
            ("new_event", "first of a new event"), ("noise", "nobody's"))  # fmt: skip
 _PEERS = ("beacontools", "bthome-ble", "construct")
 _COSTS = (("build_s", "build"), ("save_s", "save"), ("start_s", "start from the file"))
+_SIZES = (("rss_bytes", "resident"), ("table_bytes", "arrays"))
+_TIMES = (("advance_us", "advance one beacon"), ("probe_us", "a probe"))
 
 
 def draw(results: dict[str, Any], folder: Path) -> None:
-    """Write resolver-speed.svg and resolver-cost.svg, if matplotlib is there."""
+    """Write resolver-speed.svg, -cost, -size and -time, if matplotlib is there."""
     try:
         import matplotlib
 
@@ -25,6 +27,7 @@ def draw(results: dict[str, Any], folder: Path) -> None:
     matplotlib.rcParams["svg.hashsalt"] = "fanal"
     for name, lines, label in (
         ("speed", _SPEEDS, "packets a second and core"), ("cost", _COSTS, "CPU seconds"),
+        ("size", _SIZES, "bytes a beacon"), ("time", _TIMES, "CPU microseconds"),
     ):  # fmt: skip
         figure, axes = pyplot.subplots(figsize=(7, 4.5), layout="constrained")
         for marker, (key, text) in zip("osD^", lines, strict=False):
