@@ -16,7 +16,7 @@ from fanal.hub.hub_log_verify import verify
 from fanal.hub.store import Store, touch
 from fanal.hub.tables import Base, BeaconRow, FleetRow, IncidentRow, LogLeafRow
 from fanal.position import Position
-from sqlalchemy import select
+from sqlalchemy import select, text
 
 from tests.unit import paper_hub_log
 from tests.unit.incident_rows import both, incident, put, store
@@ -216,9 +216,38 @@ def test_an_enrolment_is_entered_with_what_it_revokes(tmp_path):
         assert verify(store, log_key, (), lambda _: ()).findings == ()
         with store.writing() as session:
             session.get_one(BeaconRow, first).revoked_ms = None
-        (finding,) = verify(store, log_key, (), lambda _: ()).findings
-        assert (finding.code, finding.entry) == ("table", 2)
+        found = verify(store, log_key, (), lambda _: ()).findings
+        assert {(one.code, one.entry) for one in found} == {("table", 2), ("table", 3)}
     fleet.registry.close()
+
+
+@pytest.mark.parametrize(
+    "edit",
+    [
+        "UPDATE beacon SET site = 'elsewhere'", "UPDATE beacon SET place = 'nowhere'",
+        "UPDATE beacon SET profile = 'carried'", "UPDATE beacon SET station = 3",
+        "UPDATE beacon SET horizon = 9", "UPDATE beacon SET certificate = NULL",
+        "UPDATE beacon SET retired_ms = 1", "UPDATE station SET certificate = x'30'",
+        "UPDATE beacon SET public_key = zeroblob(32)",
+        "UPDATE beacon SET revoked_ms = 1, revoked_reason = 'x'",
+        "DELETE FROM beacon", "DELETE FROM station WHERE number = 0",
+    ],
+)  # fmt: skip
+def test_what_an_officer_s_file_said_is_not_changed_unnoticed(tmp_path, edit):
+    fleet, keyring = EnrolledFleet(tmp_path), hub_keyring(tmp_path / "hub")
+    fleet.add(1)
+    file = enrolment.make(fleet.officer, fleet.registry, keyring.request(), NOW)
+    fleet.registry.close()
+    with Store(f"sqlite:///{tmp_path / 'hub' / 'hub.db'}",
+               lambda: round(NOW.timestamp() * 1000)) as store:  # fmt: skip
+        log_key = keyring.keys().log_key.public_key().public_bytes_raw()
+        enrolment.accept(store, keyring, file.sealed)
+        with store.writing() as session:  # as it goes on: not the officer's word
+            session.execute(text("UPDATE beacon SET newest_event = 7"))
+        assert verify(store, log_key, (), lambda _: ()).findings == ()
+        with store.writing() as session:
+            assert session.execute(text(edit)).rowcount == 1
+        assert "enrolled" in str(verify(store, log_key, (), lambda _: ()).findings)
 
 
 def test_a_database_of_before_there_was_a_log_gets_one(hub, tmp_path):

@@ -6,23 +6,27 @@ whatever was done has its entry or was not done, and workers hold each other up 
 Whether everything is as it was says `hub_log_verify`; who signs for it, `hub_log_checkpoint`.
 """
 
+import json
 from collections.abc import Iterator, Sequence
 from hashlib import sha256
 from typing import TYPE_CHECKING, Any
 
 from sqlalchemy import LargeBinary, Select, Table, cast, func, insert, select
 from sqlalchemy.dialects import postgresql, sqlite
+from sqlalchemy.orm import object_session
 
 from fanal import log_entry, merkle
 from fanal.hub.tables import (
     NOTED,
     ActionRow,
+    BeaconRow,
     FleetRow,
     IncidentRow,
     ListenerRow,
     LogLeafRow,
     LogNodeRow,
     SiteRow,
+    StationRow,
     UserRow,
 )
 from fanal.log_record import Leaf
@@ -45,6 +49,10 @@ SITE, SITE_FORGOTTEN = "site placed", "site forgotten"
 
 COMMAND_LINE = "command line"  # who did it, if nobody said so
 
+# only an officer's file changes these
+_ENROLLED = (BeaconRow.id, BeaconRow.public_key, BeaconRow.certificate, BeaconRow.station,
+             BeaconRow.site, BeaconRow.place, BeaconRow.profile, BeaconRow.revoked_ms,
+             BeaconRow.revoked_reason, BeaconRow.retired_ms, BeaconRow.horizon)  # fmt: skip
 _WAITING = "fanal_log"  # in `Session.info`: what was entered in this transaction
 _TURN = 4605  # of those that append; 4604 is whose turn it is to make tables
 _MOST_ENTRIES = 1 << 48  # a larger number was written by nobody but an editor
@@ -171,9 +179,23 @@ def told(row: Subject) -> dict[str, Any]:
                 "accuracy_m": row.fixed_accuracy_m}  # fmt: skip
     if isinstance(row, SiteRow):
         return {"latitude": row.latitude, "longitude": row.longitude, "accuracy_m": row.accuracy_m}
+    session = object_session(row)
+    assert session is not None
     return {"certificate": log_entry.digest(row.certificate), "made_ms": row.made_ms,
             "epoch": row.epoch,
-            "log_certificate": log_entry.digest(row.log_certificate)}  # fmt: skip
+            "log_certificate": log_entry.digest(row.log_certificate),
+            "enrolled": _enrolled(session)}  # fmt: skip
+
+
+def _enrolled(session: "Session") -> str:
+    """Return the SHA-256, in hex, of what an officer's file said of beacons and their stations."""
+    found = sha256()
+    for of_row in (StationRow.number, StationRow.certificate), _ENROLLED:
+        asked = select(*of_row).order_by(of_row[0]).execution_options(yield_per=1000)
+        for row in session.execute(asked):
+            plain = [value.hex() if isinstance(value, bytes) else value for value in row]
+            found.update(json.dumps(plain).encode() + b"\n")
+    return found.hexdigest()
 
 
 def detail_of(line: ActionRow) -> str:

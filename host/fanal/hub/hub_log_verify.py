@@ -30,6 +30,7 @@ from fanal.hub.tables import (
     LogNodeRow,
     MetaRow,
     SiteRow,
+    StationRow,
     UserRow,
 )
 from fanal.log_epoch import NEVER_RESTORED, Epoch
@@ -39,7 +40,7 @@ from fanal.log_signed import fits, lost, size_told
 from fanal.log_tree import Tree, compared
 
 _LOOKED_AT = (LogLeafRow, LogNodeRow, LogCheckpointRow, IncidentRow, ActionRow, UserRow,
-              ListenerRow, SiteRow, FleetRow, BeaconRow, MetaRow)  # fmt: skip
+              ListenerRow, SiteRow, FleetRow, StationRow, BeaconRow, MetaRow)  # fmt: skip
 _AT_ONCE = 1000
 _NAMES = [of.__tablename__ for of in _LOOKED_AT]
 _OF_SQLITE = "SELECT type, name FROM sqlite_master WHERE type IN ('trigger', 'view')"
