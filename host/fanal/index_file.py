@@ -17,7 +17,6 @@ import os
 import secrets
 import struct
 from collections.abc import Callable, Iterator
-from contextlib import suppress
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -26,7 +25,7 @@ import numpy.typing as npt
 from cryptography.exceptions import InvalidTag
 from cryptography.hazmat.primitives.ciphers.aead import AESGCM
 
-from fanal.private_file import sync_folder
+from fanal.private_file import replacing
 from fanal.rid_index import Run, mark_type, room
 
 MAGIC = b"fanal rid index\n"
@@ -81,27 +80,15 @@ def save(
     size = len(numbers) + sum(_aligned(part.nbytes) for part in parts)
     header = _HEADER.pack(MAGIC, VERSION, _CHUNK_BYTES, size, secrets.token_bytes(32))
     cipher = _cipher(storage, header)
-    for left in path.parent.glob(f".{path.name}.*"):  # by one that was killed
-        with suppress(OSError):
-            left.unlink()
-    temporary = path.with_name(f".{path.name}.{secrets.token_hex(4)}")
-    handle = os.open(temporary, os.O_WRONLY | os.O_CREAT | os.O_EXCL, 0o600)
-    try:
-        with os.fdopen(handle, "wb") as file:
-            file.write(header)
-            for number, chunk in enumerate(_chunks(numbers, parts)):
-                if number % _ALIVE_EVERY == 0:
-                    alive()
-                file.write(cipher.encrypt(_nonce(number), chunk, header))
-            file.flush()
-            alive()
-            os.fsync(file.fileno())
-        os.replace(temporary, path)
-    except BaseException:
-        with suppress(OSError):
-            temporary.unlink()
-        raise
-    sync_folder(path.parent)
+    with replacing(path) as (handle, _), os.fdopen(handle, "wb", closefd=False) as file:
+        file.write(header)
+        for number, chunk in enumerate(_chunks(numbers, parts)):
+            if number % _ALIVE_EVERY == 0:
+                alive()
+            file.write(cipher.encrypt(_nonce(number), chunk, header))
+        file.flush()
+        alive()
+        os.fsync(handle)
 
 
 def load(path: Path, storage: bytes, alive: Callable[[], object] = lambda: None) -> Saved:

@@ -3,7 +3,8 @@
 import errno
 import os
 import sys
-from contextlib import suppress
+from collections.abc import Iterator
+from contextlib import contextmanager, suppress
 from pathlib import Path
 
 from fanal import beside
@@ -15,12 +16,22 @@ def write_private(path: Path, content: bytes, mode: int = 0o600) -> None:
 
     mode: less what the umask takes.
     """
+    with replacing(path, mode) as (handle, temporary):
+        _write(handle, content)
+        if temporary.read_bytes() != content:
+            raise ReadBackError(f"{path} reads back differently.", "The disk may be failing.")
+
+
+@contextmanager
+def replacing(path: Path, mode: int = 0o600) -> Iterator[tuple[int, Path]]:
+    """Give a new file, open for writing, and where it is; at the end it takes the place of `path`.
+
+    Whoever fills it syncs it. mode: less what the umask takes. After an error nothing is left.
+    """
     handle, temporary = beside.new_file(path, mode)
     try:
         try:
-            _write(handle, content)
-            if temporary.read_bytes() != content:
-                raise ReadBackError(f"{path} reads back differently.", "The disk may be failing.")
+            yield handle, temporary
             if os.name != "nt":  # which renames no open file; elsewhere it is ours until the end
                 os.replace(temporary, path)
         finally:
