@@ -14,7 +14,7 @@ from sqlalchemy import select
 
 from fanal import sighting
 from fanal.error import FanalError
-from fanal.hub.hub_log import enter
+from fanal.hub.hub_log import add_line
 from fanal.hub.tables import (
     ACKNOWLEDGED,
     ASSIGNED,
@@ -236,8 +236,7 @@ class _Act:
         self.row.revision += 1
         line = ActionRow(incident=self.row.id, at_ms=self.at_ms, who=self.who, what=what,
                          detail=detail)  # fmt: skip
-        self.session.add(line)
-        enter(self.session, what, of=self.row, line=line)
+        add_line(self.session, line, of=self.row)
         self.session.flush()
         if self._changed is not None:
             self._changed(self.session, self.row, what)

@@ -14,7 +14,7 @@ from sqlalchemy.orm import Session
 
 from fanal.error import FanalError
 from fanal.hub import message, notices
-from fanal.hub.hub_log import enter
+from fanal.hub.hub_log import add_line
 from fanal.hub.parcel import ChannelDown, ChannelGone, Parcel, Sender
 from fanal.hub.store import Store
 from fanal.hub.tables import DONE, NOTIFIED, ActionRow, IncidentRow, NoticeRow
@@ -210,7 +210,5 @@ def _failure(problem: Exception) -> str:
 def _note(session: Session, row: NoticeRow, at_ms: int, detail: str) -> None:
     """Write into an incident's timeline what became of a message about it."""
     if row.subject == notices.INCIDENT:
-        line = ActionRow(incident=int(row.reference), at_ms=at_ms, who="hub", what=NOTIFIED,
-                         detail=detail)  # fmt: skip
-        session.add(line)
-        enter(session, NOTIFIED, line=line)
+        add_line(session, ActionRow(incident=int(row.reference), at_ms=at_ms, who="hub",
+                                    what=NOTIFIED, detail=detail))  # fmt: skip

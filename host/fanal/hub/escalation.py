@@ -13,7 +13,7 @@ from sqlalchemy.orm import Session
 
 from fanal import sighting
 from fanal.hub.actions import Changed, last_action
-from fanal.hub.hub_log import enter
+from fanal.hub.hub_log import add_line
 from fanal.hub.store import Store
 from fanal.hub.tables import ESCALATED, OPEN, REOPENED, ActionRow, IncidentRow
 
@@ -57,8 +57,7 @@ def _escalate(
                 incident=row.id, at_ms=now_ms, who="hub", what=ESCALATED,
                 detail=f"level {level}: nobody acknowledged within {after_s[level - 1]} s",
             )  # fmt: skip
-            session.add(line)
-            enter(session, ESCALATED, of=row, line=line)
+            add_line(session, line, of=row)
         if due and changed is not None:
             session.flush()
             changed(session, row, ESCALATED)

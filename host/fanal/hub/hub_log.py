@@ -75,6 +75,14 @@ def enter(
     session.info.setdefault(_WAITING, []).append((what, at_ms, of, line, more))
 
 
+def add_line(
+    session: "Session", line: ActionRow, *, of: IncidentRow | None = None, what: str = ""
+) -> None:
+    """Add a line to a timeline, and enter it. what: as the log calls it, if not as the line."""
+    session.add(line)
+    enter(session, what or line.what, of=of, line=line)
+
+
 def write_down(session: "Session") -> None:
     """Make leaves of what was entered in this transaction. `Store.writing` does it, at its end."""
     waiting = session.info.pop(_WAITING, [])

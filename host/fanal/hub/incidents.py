@@ -290,11 +290,10 @@ def _how(work: _Work) -> str:
 
 def _act(session: Session, row: IncidentRow, what: str, detail: str, at_ms: int) -> None:
     line = ActionRow(incident=row.id, at_ms=at_ms, who=HUB, what=what, detail=detail)
-    session.add(line)
     entry = what
     if what == OPENED:
         entry = hub_log.REPLAY_SEEN if row.is_replay else hub_log.FIRST_SEEN
-    hub_log.enter(session, entry, of=row, line=line)
+    hub_log.add_line(session, line, of=row, what=entry)
 
 
 def _enter_changed(session: Session, work: _Work) -> None:
