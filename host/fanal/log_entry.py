@@ -36,6 +36,14 @@ def decode(content: bytes) -> dict[str, Any]:
     )
 
 
+def written_ms(content: bytes) -> int | None:
+    """Return when an entry was written, by its own word, Unix ms; None if it cannot be read."""
+    try:
+        return int(decode(content)["at_ms"])
+    except IntegrityError:
+        return None
+
+
 def digest(certificate: bytes | None) -> str | None:
     """Return how an entry tells a certificate: SHA-256 in hex."""
     return None if certificate is None else sha256(certificate).hexdigest()

@@ -5,8 +5,9 @@ could hide, and one that lies elsewhere finds an end that was cut off, and an ol
 """
 
 import re
+from collections.abc import Callable, Iterable
 
-from sqlalchemy import select
+from sqlalchemy import Row, select
 from sqlalchemy.orm import Session
 
 from fanal import certificate
@@ -30,21 +31,15 @@ class Signatures:
 
     def covered(self, tree: Tree) -> int:
         """Check the checkpoints in the file of a log; return how many entries a good one covers."""
-        asked = select(LogCheckpointRow).where(LogCheckpointRow.log == tree.log)
-        signed = 0
-        for row in self._session.scalars(asked.order_by(LogCheckpointRow.size)):
-            try:
-                told = self._opened(row.note)
-                if (told.origin, told.size) != (row.origin, row.size):
-                    raise IntegrityError("It is kept as another one.")
-                self._require_of(tree, told)
-            except IntegrityError as problem:
-                what = f"The checkpoint of size {row.size} is not good: {problem.sentence}"
-                self._found.add("checkpoint", what, tree.log)
-                continue
-            if fits(self._found, tree, told, signed, "checkpoint"):
-                signed = told.size
-        return signed
+
+        def opened(note: str) -> Checkpoint:
+            told = self._opened(note)
+            self._require_of(tree, told)
+            return told
+
+        asked = select(LogCheckpointRow.origin, LogCheckpointRow.size, LogCheckpointRow.note)
+        asked = asked.where(LogCheckpointRow.log == tree.log).order_by(LogCheckpointRow.size)
+        return covered(self._found, tree, self._session.execute(asked), opened)
 
     def anchor(
         self, note: str, trees: dict[str, Tree], signed: dict[str, int], restored: dict[Epoch, int]
@@ -125,6 +120,29 @@ class Signatures:
                 f"It was signed in another restored file ({told.origin}), which goes on beside this"
                 " one."
             )
+
+
+def covered(
+    found: Findings, tree: Tree, kept: Iterable[Row[str, int, str]],
+    opened: Callable[[str], Checkpoint],
+) -> int:  # fmt: skip
+    """Check the checkpoints that are kept beside a log; return how many entries a good one covers.
+
+    kept: (origin, size, note), by size. opened: a note that is one of that log, or IntegrityError.
+    """
+    signed = 0
+    for origin, size, note in kept:
+        try:
+            told = opened(note)
+            if (told.origin, told.size) != (origin, size):
+                raise IntegrityError("It is kept as another one.")
+        except IntegrityError as problem:
+            what = f"The checkpoint of size {size} is not good: {problem.sentence}"
+            found.add("checkpoint", what, tree.log)
+            continue
+        if fits(found, tree, told, signed, "checkpoint"):
+            signed = told.size
+    return signed
 
 
 def fits(found: Findings, tree: Tree, told: Checkpoint, after: int, code: str) -> bool:

@@ -157,10 +157,7 @@ class _Examination:
     def written_ms(self, log: str, number: int) -> int | None:
         """Return when an entry was written, by its own word; None if it cannot be read."""
         row = self.session.execute(leaves_of(log).where(LogLeafRow.number == number)).first()
-        try:
-            return None if row is None else int(log_entry.decode(row[1])["at_ms"])
-        except IntegrityError:
-            return None
+        return None if row is None else log_entry.written_ms(row[1])
 
 
 def _utc(at_ms: int) -> str:

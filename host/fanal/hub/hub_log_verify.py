@@ -36,7 +36,7 @@ from fanal.hub.tables import (
 from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_findings import Findings
 from fanal.log_record import Leaf, LogState, Verified
-from fanal.log_signed import fits, lost, size_told
+from fanal.log_signed import covered, fits, lost, size_told
 from fanal.log_tree import Tree, compared
 
 _LOOKED_AT = (LogLeafRow, LogNodeRow, LogCheckpointRow, IncidentRow, ActionRow, UserRow,
@@ -173,20 +173,10 @@ class _Examination:
 
     def covered(self, tree: Tree) -> int:
         """Check the checkpoints in the database; return how many entries a good one covers."""
-        signed = 0
-        asked = select(LogCheckpointRow).order_by(LogCheckpointRow.size)
-        for row in self.session.scalars(asked.execution_options(yield_per=_AT_ONCE)):
-            try:
-                told, _ = self.opened(row.note)
-                if (told.origin, told.size) != (row.origin, row.size):
-                    raise IntegrityError("It is kept as another one.")
-            except IntegrityError as problem:
-                what = f"The checkpoint of size {row.size} is not good: {problem.sentence}"
-                self.found.add("checkpoint", what)
-                continue
-            if fits(self.found, tree, told, signed, "checkpoint"):
-                signed = told.size
-        return signed
+        asked = select(LogCheckpointRow.origin, LogCheckpointRow.size, LogCheckpointRow.note)
+        asked = asked.order_by(LogCheckpointRow.size).execution_options(yield_per=_AT_ONCE)
+        return covered(self.found, tree, self.session.execute(asked),
+                       lambda note: self.opened(note)[0])  # fmt: skip
 
     def opened(self, note: str) -> tuple[Checkpoint, Epoch]:
         """Return a checkpoint of this log, and of which epoch it is. Raises IntegrityError."""

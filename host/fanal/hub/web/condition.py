@@ -3,10 +3,9 @@
 from dataclasses import dataclass
 from typing import Any
 
-from sqlalchemy import Row, func, select
+from sqlalchemy import func, select
 
 from fanal import log_entry
-from fanal.error import IntegrityError
 from fanal.hub import hub_log, view
 from fanal.hub.store import Store
 from fanal.hub.tables import (
@@ -101,19 +100,13 @@ def unsigned(store: Store) -> Unsigned | None:
         if signed == size or session.scalar(select(FleetRow.id)) is None:
             return None
         asked = hub_log.leaves_asked().where(LogLeafRow.number == signed)
-        since_ms = _written_ms(session.execute(asked).first())
+        first = session.execute(asked).first()
+    since_ms = None if first is None else log_entry.written_ms(first[1])
     now_ms = store.now_ms()
     if since_ms is not None and abs(now_ms - since_ms) < UNSIGNED_MS:
         return None
     # an entry that was altered may say any time
     return Unsigned(size - signed, since_ms if since_ms and 0 < since_ms < now_ms else None)
-
-
-def _written_ms(leaf: Row[int, bytes, bytes] | None) -> int | None:
-    try:
-        return None if leaf is None else int(log_entry.decode(leaf[1])["at_ms"])
-    except IntegrityError:
-        return None
 
 
 def _since_ms(row: ListenerRow) -> int | None:
