@@ -7,7 +7,7 @@ from typing import Any
 import pyrage  # type: ignore[import-untyped]
 
 from fanal import age_file
-from fanal.error import FanalError, IntegrityError
+from fanal.error import FanalError, IntegrityError, damaged
 
 KEY_FILE = "key.age"
 
@@ -39,11 +39,6 @@ def opened_key(path: Path, sealed: bytes, passphrase: str, whose: str) -> Any:
         ) from None
     except (pyrage.IdentityError, UnicodeDecodeError):
         raise damaged(path) from None
-
-
-def damaged(path: Path) -> IntegrityError:
-    """Return the error for a sealed file that is not what it was."""
-    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
 
 
 def newer(path: Path) -> FanalError:

@@ -18,7 +18,14 @@ from sqlalchemy.exc import DatabaseError
 from sqlalchemy.exc import IntegrityError as ConstraintError
 from sqlalchemy.orm import Session
 
-from fanal.error import EnvironmentFault, FanalError, IntegrityError, UsageError, no_fleet
+from fanal.error import (
+    EnvironmentFault,
+    FanalError,
+    IntegrityError,
+    UsageError,
+    damaged,
+    no_fleet,
+)
 from fanal.schema import APPLICATION_ID, SCHEMA_VERSION, Base
 from fanal.sqlite_engine import engine_of, for_writing
 
@@ -159,17 +166,13 @@ def _translated(path: Path) -> Iterator[None]:
     except (DatabaseError, sqlite3.DatabaseError) as problem:
         raise _sentence(path, getattr(problem, "orig", problem)) from problem
     except UnicodeDecodeError as problem:  # of SQLite's own words, which quote a damaged schema
-        raise _damaged(path) from problem
-
-
-def _damaged(path: Path) -> IntegrityError:
-    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
+        raise damaged(path) from problem
 
 
 def _sentence(path: Path, problem: object) -> FanalError:
     name = getattr(problem, "sqlite_errorname", "")
     if name.startswith(("SQLITE_NOTADB", "SQLITE_CORRUPT")):
-        return _damaged(path)
+        return damaged(path)
     if name.startswith(("SQLITE_BUSY", "SQLITE_LOCKED")):
         return EnvironmentFault(
             f"{path} is in use by another command.", "Try again in a moment.", code="busy"

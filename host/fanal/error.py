@@ -105,6 +105,11 @@ def is_infra(problem: BaseException) -> bool:
     return isinstance(problem, FanalError) and problem.code in _INFRA
 
 
+def damaged(path: Path) -> IntegrityError:
+    """Return the error for a file of a fleet or a hub that is not what it was."""
+    return IntegrityError(f"{path} is damaged.", "Take it from your backup.", code="damaged")
+
+
 def no_fleet(path: Path) -> FanalError:
     """Return the error for a fleet's file that is not there: the others tell loss from absence."""
     if (path.parent / "request.age").exists():

@@ -22,8 +22,8 @@ from fanal_protocol import keys
 
 from fanal import age_file, file_set
 from fanal.age_folder import KEY_FILE as KEY_FILE
-from fanal.age_folder import damaged, newer, opened_key, sealed_key, secret
-from fanal.error import FanalError, IntegrityError, UsageError, no_fleet
+from fanal.age_folder import newer, opened_key, sealed_key, secret
+from fanal.error import FanalError, IntegrityError, UsageError, damaged, no_fleet
 from fanal.private_file import sync_folder as sync_folder
 from fanal.private_file import write_private as write_private
 

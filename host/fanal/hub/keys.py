@@ -17,8 +17,8 @@ from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PrivateKey
 from cryptography.hazmat.primitives.ciphers.aead import ChaCha20Poly1305
 
 from fanal.age_folder import KEY_FILE as KEY_FILE
-from fanal.age_folder import damaged, newer, opened_key, sealed_key, secret
-from fanal.error import FanalError, IntegrityError, UsageError
+from fanal.age_folder import newer, opened_key, sealed_key, secret
+from fanal.error import FanalError, IntegrityError, UsageError, damaged
 from fanal.hub.config import DATABASE_FILE
 from fanal.hub.request import Request, parse
 from fanal.keyring import check_passphrase, write_private
