@@ -27,6 +27,11 @@ def fleet_name(public_key: Ed25519PublicKey) -> str:
     return f"fanal fleet {hashlib.sha256(public_key.public_bytes_raw()).hexdigest()[:8]}"
 
 
+def fleet_name_in(fleet: x509.Certificate) -> str:
+    """Return the name of the fleet whose certificate it is, made from its key."""
+    return fleet_name(Ed25519PublicKey.from_public_bytes(public_key_of(fleet)))
+
+
 def for_fleet(signing_key: Ed25519PrivateKey, now: datetime) -> x509.Certificate:
     """Return the self-signed certificate of a fleet."""
     public_key = signing_key.public_key()

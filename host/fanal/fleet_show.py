@@ -3,8 +3,6 @@
 from dataclasses import dataclass
 from hashlib import sha256
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
-
 from fanal import certificate
 from fanal.registry import RETIRED, Registry
 from fanal.station_file import fleet_fingerprint
@@ -35,7 +33,7 @@ def show(registry: Registry) -> Shown:
     of_fleet = certificate.from_der(registry.fleet_certificate())
     public_key, beacons = certificate.public_key_of(of_fleet), registry.beacons()
     return Shown(
-        certificate.fleet_name(Ed25519PublicKey.from_public_bytes(public_key)),
+        certificate.fleet_name_in(of_fleet),
         sha256(public_key).hexdigest(), fleet_fingerprint(public_key), registry.home(),
         sum(one.state != RETIRED for one in beacons), len(beacons), len(registry.stations()),
         registry.epoch(), registry.origin(),

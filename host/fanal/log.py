@@ -7,12 +7,11 @@ they are still what they were `log_verify`'s.
 from collections.abc import Iterable
 from typing import Any
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import LargeBinary, Select, cast, func, insert, select
 from sqlalchemy.orm import Session
 
 from fanal import log_entry, merkle
-from fanal.certificate import fleet_name, from_der, public_key_of
+from fanal.certificate import fleet_name_in, from_der
 from fanal.database import Database
 from fanal.log_epoch import NEVER_RESTORED, Epoch
 from fanal.log_record import Leaf, Stamp
@@ -238,8 +237,7 @@ def origin_of(fleet: bytes, station: int, epoch: Epoch = NEVER_RESTORED) -> str:
     A file that was restored from a backup goes on from there, which is another log than the one
     that went on without the restore: so its epoch is in the name.
     """
-    key = Ed25519PublicKey.from_public_bytes(public_key_of(from_der(fleet)))
-    return f"fanal/{fleet_name(key).split()[-1]}/station-{station}{epoch.part}"
+    return f"fanal/{fleet_name_in(from_der(fleet)).split()[-1]}/station-{station}{epoch.part}"
 
 
 def epoch_of(row: FleetRow) -> Epoch:

@@ -88,10 +88,9 @@ def require_free(folder: Path) -> None:
     if is_station and path.exists():
         with Registry(path) as registry:
             number, of_fleet = registry.home(), certificate.from_der(registry.fleet_certificate())
-        key = Ed25519PublicKey.from_public_bytes(certificate.public_key_of(of_fleet))
         raise UsageError(
-            f"This laptop is station {number} of {certificate.fleet_name(key)} already; nothing was"
-            " changed.",
+            f"This laptop is station {number} of {certificate.fleet_name_in(of_fleet)} already;"
+            " nothing was changed.",
             "Go on with `fanal provision`. For a station of another fleet choose a new folder with"
             " --fleet DIR.",
             code="joined",

@@ -122,8 +122,7 @@ def read(plain: bytes, log_key: bytes) -> Enrolment:
 
 def fleet_name(enrolment: Enrolment) -> str:
     """Return the fleet's name, made from its key and not taken from the certificate's text."""
-    key = certificate.public_key_of(certificate.from_der(enrolment.fleet))
-    return certificate.fleet_name(Ed25519PublicKey.from_public_bytes(key))
+    return certificate.fleet_name_in(certificate.from_der(enrolment.fleet))
 
 
 def _require_agreement(enrolment: Enrolment, fleet: x509.Certificate, log_key: bytes) -> None:

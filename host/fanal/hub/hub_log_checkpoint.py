@@ -11,7 +11,6 @@ from hashlib import sha256
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-from cryptography.hazmat.primitives.asymmetric.ed25519 import Ed25519PublicKey
 from sqlalchemy import select
 
 from fanal import anchor, certificate, merkle
@@ -120,9 +119,9 @@ def head(store: "Store") -> Head:
 
 def origin_of(fleet: FleetRow, epoch: Epoch) -> str:
     """Return the name of a hub's log: "fanal/", the fleet's name, "/hub-", that of the log key."""
-    of_fleet = Ed25519PublicKey.from_public_bytes(_key_in(fleet.certificate))
+    of_fleet = certificate.fleet_name_in(certificate.from_der(fleet.certificate))
     own = sha256(_key_in(fleet.log_certificate)).hexdigest()[:8]
-    return f"fanal/{certificate.fleet_name(of_fleet).split()[-1]}/hub-{own}{epoch.part}"
+    return f"fanal/{of_fleet.split()[-1]}/hub-{own}{epoch.part}"
 
 
 def epoch_in(origin: str, fleet: FleetRow) -> Epoch | None:
