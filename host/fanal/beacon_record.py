@@ -85,6 +85,13 @@ class Watched:
     horizon: int = 0
     first_ms: int = 0
 
+    def horizon_beside(self, heard: int) -> int:
+        """Return the horizon beside the newest event that this computer heard, 0 if none.
+
+        A registry that was copied back knows of less.
+        """
+        return heard if heard > max(self.newest_event, self.horizon) else self.horizon
+
 
 class Newest(NamedTuple):
     """What was heard of a beacon at the end of an event, or so far.

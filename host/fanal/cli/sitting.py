@@ -232,11 +232,10 @@ class Sitting:
         """
         behind = 0
         for beacon in new:
-            horizon, heard = beacon.horizon, self.heard_before.get(beacon.beacon_id, 0)
+            horizon = beacon.horizon_beside(self.heard_before.get(beacon.beacon_id, 0))
+            behind += horizon != beacon.horizon
             if (beacon.beacon_id, beacon.newest_event) not in lines:
                 horizon = max(horizon, beacon.newest_event)
-            if heard > max(beacon.newest_event, horizon):
-                horizon, behind = heard, behind + 1
             if horizon:
                 self.horizons[beacon.beacon_id] = horizon
         if behind:

@@ -87,7 +87,9 @@ def make(
     if certificate.public_key_of(fleet) != officer.signing_key.public_key().public_bytes_raw():
         raise IntegrityError("Keyring and registry are of different fleets.", "Check --fleet.")
     known, beacons = registry.watched(), registry.beacons()
-    watched = [_as_heard(one, (heard or {}).get(one.beacon_id, 0)) for one in known]
+    heard = heard or {}
+    watched = [replace(one, horizon=one.horizon_beside(heard.get(one.beacon_id, 0)))
+               for one in known]  # fmt: skip
     certificates = {b.beacon_id: b.certificate for b in beacons}
     roots = {n: keys.station_root(officer.root, n) for n in sorted({b.station for b in watched})}
     enrolment = Enrolment(
@@ -170,12 +172,6 @@ def _enter(
         who=hub_log.COMMAND_LINE, beacons=len(enrolment.beacons),
         revoked=sorted(set(told) - revoked), detail=f"SHA-256 {sha256(sealed).hexdigest()}",
     )  # fmt: skip
-
-
-def _as_heard(beacon: Watched, heard: int) -> Watched:
-    """Return a beacon with the horizon that follows from the newest event heard of it here."""
-    is_behind = heard > max(beacon.newest_event, beacon.horizon)
-    return replace(beacon, horizon=heard) if is_behind else beacon
 
 
 def _enrolled(beacon: Watched, root: bytes, der: bytes | None) -> EnrolledBeacon:
