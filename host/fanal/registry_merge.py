@@ -99,7 +99,7 @@ def merge(registry: Registry, data: bytes, *, is_unsigned_fine: bool = False) ->
 def _unsigned(other: Registry, signed: int) -> int:
     """Return how many entries after the first `signed` ones change anything.
 
-    An export is entered before anybody can sign for it, and says nothing of a beacon.
+    An export that nobody was to sign for has an entry too, which says nothing of a beacon.
     """
     told = (log_entry.decode(leaf.content) for leaf in other.leaves(signed))
     return sum(fields["what"] != _EXPORTED or "row" in fields for fields in told)

@@ -8,7 +8,6 @@ from fanal.cli import console, log_rows
 from fanal.cli.hub_folder import hub_option, open_store
 from fanal.cli.out_file import OutFile
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
 _KEPT = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 

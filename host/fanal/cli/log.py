@@ -11,7 +11,6 @@ from fanal.cli.out_file import OutFile
 if TYPE_CHECKING:
     from fanal.registry import Registry
 
-_FILE = click.Path(path_type=Path, dir_okay=False)
 _KEPT = click.Path(path_type=Path, dir_okay=False, exists=True)
 
 _EXAMPLES = """\b

@@ -9,11 +9,10 @@ from dataclasses import dataclass
 from sqlalchemy import select
 from sqlalchemy.orm import Session
 
-from fanal.hub.store import Store, touch
+from fanal.hub.store import AHEAD_MS, Store, touch
 from fanal.hub.tables import ListenerRow
 
 SILENT_AFTER_MS = 300_000  # five heartbeats
-AHEAD_MS = 60_000  # more than the clocks of two workers may differ by
 # what can happen to a listener, in words for a message
 SILENT, DEAF, HEARD_AGAIN, HEARS_AGAIN = "silent", "deaf", "heard again", "hears again"
 

@@ -12,7 +12,7 @@ from dataclasses import dataclass, field
 from sqlalchemy import delete, or_, select, update
 
 from fanal.hub.accounts import User, user_of
-from fanal.hub.store import Store
+from fanal.hub.store import AHEAD_MS, Store
 from fanal.hub.tables import SessionRow, UserRow
 
 IDLE_MS = 12 * 3_600_000
@@ -21,7 +21,6 @@ LONGEST_MS = 7 * 24 * 3_600_000
 _TOKEN_BYTES = 32
 _TOKEN_LETTERS = 43  # as token_urlsafe writes 32 bytes
 _SEEN_EVERY_MS = 60_000  # a session that is used is written down this often, not at each request
-_AHEAD_MS = 60_000  # more than the clocks of two workers may differ by
 _MOST_EACH = 20  # of one user; the oldest ends
 
 
@@ -82,7 +81,7 @@ def find(store: Store, token: str, *, is_used: bool = True) -> Session | None:
 
 def set_back(store: Store, now_ms: int) -> None:
     """Take for now what is after now, once: else a login would last longer by as much."""
-    ahead = [column > now_ms + _AHEAD_MS for column in (SessionRow.seen_ms, SessionRow.created_ms)]
+    ahead = [column > now_ms + AHEAD_MS for column in (SessionRow.seen_ms, SessionRow.created_ms)]
     with store.reading() as reading:
         if reading.execute(select(SessionRow.token).where(or_(*ahead)).limit(1)).first() is None:
             return

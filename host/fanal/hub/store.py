@@ -25,6 +25,7 @@ _BUSY_S = 30.0
 _PRAGMAS = (
     "foreign_keys = ON", "journal_mode = WAL", "synchronous = FULL", "secure_delete = ON",
 )  # fmt: skip
+AHEAD_MS = 60_000  # more than the clocks of two workers may differ by
 BEACONS = "beacons"  # a key of `MetaRow`: whoever watches beacons reads them again when it moves
 _CHANGE = "change"
 _SCHEMA = "schema"
